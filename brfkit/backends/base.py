@@ -1,0 +1,144 @@
+"""What a backend does. Shapes are stated here once: T steps, B samples, I channels, H units, O outputs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brfkit.errors import BrfkitError
+from brfkit.events import Events
+from brfkit.network import Network
+
+Input = NDArray | Events
+State = dict[str, NDArray]
+
+
+@dataclass
+class Trace:
+    """What a forward scan returns.
+
+    Attributes:
+        outputs: [T, B, O], spikes or membrane values of the last layer.
+        spike_counts: per spiking layer, int64 [B]: spikes of each sample, summed over time and units.
+        final_state: ``<layer>.<state>`` [B, H] after the last step, and ``<layer>.z``, the last spikes.
+        records: what was asked for, ``<layer>.<state>`` or ``<layer>.z``, [T, B, H].
+        saved: what ``scan_vjp`` needs; None unless the scan was made with ``differentiate=True``.
+    """
+
+    outputs: NDArray
+    spike_counts: dict[str, NDArray[np.int64]]
+    final_state: State
+    records: dict[str, NDArray] = field(default_factory=dict)
+    saved: Any = None
+
+    def spikes_per_sample(self) -> float:
+        """Mean number of spikes of all layers per sample."""
+        counts = list(self.spike_counts.values())
+        return float(sum(c.sum() for c in counts) / len(counts[0])) if counts else 0.0
+
+
+@dataclass
+class Gradients:
+    """What a backward scan returns: the gradient of the weights by name, of the dense input [T, B, I], and of the
+    initial state ``<layer>.<state>`` [B, H]. The last two are None unless they were asked for."""
+
+    weights: dict[str, NDArray]
+    input: NDArray | None = None
+    initial_state: State | None = None
+
+
+class Backend(ABC):
+    """Runs a network forward and backward in time."""
+
+    name: str
+
+    @abstractmethod
+    def scan(
+        self,
+        network: Network,
+        weights: Mapping[str, NDArray],
+        x: Input,
+        *,
+        initial_state: Mapping[str, NDArray] | None = None,
+        record: Sequence[str] = (),
+        differentiate: bool = False,
+    ) -> Trace:
+        """Run the network over an input.
+
+        Args:
+            network: description.
+            weights: by name, as :meth:`Network.shapes` lists them; their dtype is the dtype of the computation.
+            x: dense [T, B, I] or events.
+            initial_state: as ``Trace.final_state``; what is missing is 0.
+            record: names ``<layer>.<state>`` or ``<layer>.z`` to return for every step.
+            differentiate: keep what ``scan_vjp`` needs.
+        """
+
+    @abstractmethod
+    def scan_vjp(
+        self,
+        trace: Trace,
+        output_grad: NDArray | None,
+        *,
+        final_state_grad: Mapping[str, NDArray] | None = None,
+        input_grad: bool = False,
+        initial_state_grad: bool = False,
+    ) -> Gradients:
+        """Take the gradient of a scalar back through time.
+
+        Args:
+            trace: of a scan with ``differentiate=True``.
+            output_grad: gradient with respect to ``trace.outputs`` [T, B, O]; None is 0.
+            final_state_grad: gradient with respect to ``trace.final_state``; what is missing is 0.
+            input_grad, initial_state_grad: whether these gradients are wanted too.
+        """
+
+
+def check_input(network: Network, x: Input) -> tuple[int, int]:
+    """Number of steps T and samples B of an input; refuse one that does not fit the network."""
+    if isinstance(x, Events):
+        if x.channels != network.inputs:
+            raise BrfkitError(f"the input has {x.channels} channels, the network takes {network.inputs}")
+        return x.steps, x.batch
+    if x.ndim != 3 or x.shape[2] != network.inputs:
+        raise BrfkitError(f"the input must have shape (T, B, {network.inputs}), not {x.shape}")
+    return x.shape[0], x.shape[1]
+
+
+def state_names(network: Network) -> dict[str, tuple[str, str]]:
+    """All names of recordable quantities, as (layer, state)."""
+    names: dict[str, tuple[str, str]] = {}
+    for layer in network.layers:
+        states = layer.spec.states
+        extra = ("z",) if layer.spec.spiking and "z" not in states else ()
+        for state in (*states, *extra):
+            names[f"{layer.name}.{state}"] = (layer.name, state)
+    return names
+
+
+def check_names(network: Network, names: Sequence[str], what: str) -> None:
+    known = state_names(network)
+    for name in names:
+        if name not in known:
+            raise BrfkitError(f"{what} {name!r} is not a state of this network; there are {', '.join(known)}")
+
+
+def get_initial_state(
+    network: Network, batch: int, dtype: Any, given: Mapping[str, NDArray] | None
+) -> State:
+    """Every state [B, H], zero where nothing is given."""
+    given = given or {}
+    check_names(network, list(given), "initial state")
+    units = {layer.name: layer.units for layer in network.layers}
+    state: State = {}
+    for name, (layer, _) in state_names(network).items():
+        value = np.zeros((batch, units[layer]), dtype) if name not in given else np.asarray(given[name], dtype)
+        if value.shape != (batch, units[layer]):
+            raise BrfkitError(f"initial state {name} has shape {value.shape}, not {(batch, units[layer])}")
+        state[name] = np.array(value, dtype, order="C")
+    return state

@@ -1,0 +1,94 @@
+"""Reverse-mode differentiation of a program: one rule per operation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from brfkit.codegen.program import Builder, Operand, Program, Statement
+
+# (emit, arguments of the operation, its result, cotangent of the result) -> cotangents of the arguments
+Rule = Callable[[Callable[..., Operand], tuple[Operand, ...], Operand, Operand], tuple[Operand, ...]]
+
+RULES: dict[str, Rule] = {
+    "add": lambda e, a, y, g: (g, g),
+    "sub": lambda e, a, y, g: (g, e("neg", g)),
+    "mul": lambda e, a, y, g: (e("mul", g, a[1]), e("mul", g, a[0])),
+    "div": lambda e, a, y, g: (e("div", g, a[1]), e("neg", e("div", e("mul", g, y), a[1]))),
+    "neg": lambda e, a, y, g: (e("neg", g),),
+    "abs": lambda e, a, y, g: (e("mul", g, e("sign", a[0])),),
+    "square": lambda e, a, y, g: (e("mul", g, e("mul", 2.0, a[0])),),
+    "sqrt": lambda e, a, y, g: (e("div", e("mul", 0.5, g), y),),
+    "exp": lambda e, a, y, g: (e("mul", g, y),),
+    "minimum": lambda e, a, y, g: (
+        e("mul", g, e("sub", 1.0, e("greater", a[0], a[1]))),
+        e("mul", g, e("greater", a[0], a[1])),
+    ),
+    "maximum": lambda e, a, y, g: (
+        e("mul", g, e("greater", a[0], a[1])),
+        e("mul", g, e("sub", 1.0, e("greater", a[0], a[1]))),
+    ),
+    # The comparison itself is taken as constant.
+    "greater": lambda e, a, y, g: (0.0, 0.0),
+    "sign": lambda e, a, y, g: (0.0,),
+}
+
+
+def cotangent(name: str) -> str:
+    """Name of the cotangent of an output or input."""
+    return f"{name}_bar"
+
+
+def inline(builder: Builder, program: Program, arguments: dict[str, Operand]) -> tuple[Operand, ...]:
+    """Emit all statements of ``program`` with ``arguments`` put in for its inputs; return its outputs."""
+    values = dict(arguments)
+
+    def get(operand: Operand) -> Operand:
+        return values[operand] if isinstance(operand, str) else operand
+
+    for statement in program.statements:
+        values[statement.target] = builder.emit(statement.op, *(get(a) for a in statement.args))
+    return tuple(get(o) for o in program.outputs)
+
+
+def vjp(program: Program, wrt: tuple[str, ...], surrogate: Program | None = None) -> Program:
+    """The vector-Jacobian product of a program.
+
+    Inputs of the result are the program's inputs and one cotangent per output (``<output>_bar``); its outputs are the
+    cotangents of ``wrt`` (``<input>_bar``). ``spike(x)`` contributes ``g * surrogate(x)``.
+    """
+    builder = Builder("g")
+    builder.statements.extend(program.statements)
+    bars: dict[str, Operand] = {}
+
+    def accumulate(name: Operand, value: Operand) -> None:
+        if isinstance(name, str):
+            bars[name] = builder.emit("add", bars[name], value) if name in bars else value
+
+    names = tuple(cotangent(name) for name in program.output_names)
+    for output, name in zip(program.outputs, names, strict=True):
+        accumulate(output, name)
+    for statement in reversed(program.statements):
+        bar = bars.get(statement.target)
+        if bar is None or bar == 0.0:
+            continue
+        for argument, value in zip(statement.args, _pullback(builder, statement, bar, surrogate), strict=True):
+            if value != 0.0:
+                accumulate(argument, value)
+    outputs = tuple(bars.get(name, 0.0) for name in wrt)
+    result = Program(
+        f"{program.name}_vjp",
+        program.inputs + names,
+        tuple(builder.statements),
+        outputs,
+        tuple(cotangent(name) for name in wrt),
+    )
+    return result.without_dead_code()
+
+
+def _pullback(builder: Builder, statement: Statement, bar: Operand, surrogate: Program | None) -> tuple[Operand, ...]:
+    if statement.op == "spike":
+        if surrogate is None:
+            raise ValueError("a program with spikes needs a surrogate to be differentiated")
+        (slope,) = inline(builder, surrogate, {surrogate.inputs[0]: statement.args[0]})
+        return (builder.emit("mul", bar, slope),)
+    return RULES[statement.op](builder.emit, statement.args, statement.target, bar)

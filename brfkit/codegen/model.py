@@ -1,0 +1,75 @@
+"""Everything a backend needs of one neuron, with its options folded in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+
+from brfkit.codegen.adjoint import vjp
+from brfkit.codegen.program import Program, parse
+from brfkit.errors import BrfkitError
+from brfkit.neurons import Neuron, get_neuron, get_surrogate
+
+
+@dataclass(frozen=True)
+class Model:
+    """A neuron's programs.
+
+    Attributes:
+        neuron: the specification.
+        derive: inputs parameters and constants, outputs the derived values.
+        step: inputs ``x``, states, derived values and constants, outputs output and next states.
+        surrogate: derivative of the spike, one input; None without spikes.
+    """
+
+    neuron: Neuron
+    derive: Program
+    step: Program
+    surrogate: Program | None
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        return self.neuron.states
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        return tuple(p.name for p in self.neuron.parameters)
+
+    @property
+    def constants(self) -> tuple[str, ...]:
+        """Names of δ and the neuron's constants, in the order in which kernels take them."""
+        return ("dt", *self.neuron.constants)
+
+    @property
+    def derived(self) -> tuple[str, ...]:
+        """Names of the per-neuron values that ``derive`` makes and ``step`` reads."""
+        return self.derive.output_names
+
+    @cached_property
+    def step_vjp(self) -> Program:
+        """Cotangents of ``x``, the states and the derived values from those of the step's outputs."""
+        return vjp(self.step, ("x", *self.states, *self.derived), self.surrogate)
+
+    @cached_property
+    def derive_vjp(self) -> Program:
+        """Cotangents of the parameters from those of the derived values."""
+        return vjp(self.derive, self.parameters)
+
+
+@lru_cache(maxsize=256)
+def _build(neuron: Neuron, options: tuple[tuple[str, bool], ...], surrogate: str | None) -> Model:
+    fixed = {name: float(value) for name, value in options}
+    slope = parse(get_surrogate(surrogate).derivative) if surrogate is not None else None
+    step = parse(neuron.step, fixed)
+    if len(step.outputs) != 1 + len(neuron.states):
+        raise BrfkitError(f"neuron {neuron.name}: step must return its output and one value per state")
+    names = ("out", *(f"{state}_next" for state in neuron.states))
+    return Model(neuron, parse(neuron.derive, fixed), replace(step, output_names=names), slope)
+
+
+def build_model(name: str, options: Mapping[str, bool] | None = None, surrogate: str | None = None) -> Model:
+    """The programs of a neuron with these options and surrogate (None: the neuron's own)."""
+    neuron = get_neuron(name)
+    resolved = tuple(sorted(neuron.resolve_options(options or {}).items()))
+    return _build(neuron, resolved, surrogate or neuron.surrogate)

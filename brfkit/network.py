@@ -1,0 +1,218 @@
+"""A network: what is connected to what, and its weights by name. No backend and no torch in here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from brfkit.errors import BrfkitError
+from brfkit.neurons import Init, Neuron, get_neuron, get_surrogate
+
+Weights = dict[str, NDArray]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Neurons of one kind with their input and recurrent connections.
+
+    Attributes:
+        name: prefix of its weights, unique in the network.
+        neuron: name in the registry.
+        units: number of neurons H.
+        recurrent: whether spikes come back through W_rec one step later.
+        bias: whether a constant current per neuron is trained.
+        options: parts of the neuron switched on or off, by name.
+        constants: fixed numbers of the neuron that differ from its defaults, by name.
+        surrogate: surrogate gradient; None takes the neuron's own.
+    """
+
+    name: str
+    neuron: str
+    units: int
+    recurrent: bool = True
+    bias: bool = False
+    options: Mapping[str, bool] = field(default_factory=dict)
+    constants: Mapping[str, float] = field(default_factory=dict)
+    surrogate: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.units < 1:
+            raise BrfkitError(f"layer {self.name} needs at least one unit, not {self.units}")
+        if self.recurrent and not self.spec.spiking:
+            raise BrfkitError(f"layer {self.name}: neuron {self.neuron} does not spike, so it cannot be recurrent")
+        self.spec.resolve_options(self.options)
+        self.spec.resolve_constants(1.0, self.constants)
+        if self.surrogate is not None:
+            get_surrogate(self.surrogate)
+
+    @property
+    def spec(self) -> Neuron:
+        return get_neuron(self.neuron)
+
+    @property
+    def surrogate_name(self) -> str | None:
+        return self.spec.surrogate if self.surrogate is None else self.surrogate
+
+    def shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
+        """Weights of this layer without its prefix: ``w_in`` (H, I), ``w_rec`` (H, H), ``bias`` (H,), neuron's (H,)."""
+        shapes: dict[str, tuple[int, ...]] = {"w_in": (self.units, inputs)}
+        if self.recurrent:
+            shapes["w_rec"] = (self.units, self.units)
+        if self.bias:
+            shapes["bias"] = (self.units,)
+        return shapes | {p.name: (self.units,) for p in self.spec.parameters}
+
+
+@dataclass(frozen=True)
+class Network:
+    """Layers in a row; the output of the last one is the output of the network.
+
+    Attributes:
+        inputs: number of input channels I.
+        layers: from input to output. A spiking last layer gives spikes, a leaky integrator gives membrane values.
+        dt: time step δ in the time unit of ω.
+    """
+
+    inputs: int
+    layers: tuple[Layer, ...]
+    dt: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.inputs < 1:
+            raise BrfkitError(f"a network needs at least one input channel, not {self.inputs}")
+        if not self.layers:
+            raise BrfkitError("a network needs at least one layer")
+        names = [layer.name for layer in self.layers]
+        if len(set(names)) != len(names):
+            raise BrfkitError(f"layer names must differ: {', '.join(names)}")
+        for layer in self.layers[:-1]:
+            if not layer.spec.spiking:
+                raise BrfkitError(f"only the last layer may be without spikes, not {layer.name}")
+        self.layers[0].spec.resolve_constants(self.dt, {})
+
+    @property
+    def outputs(self) -> int:
+        return self.layers[-1].units
+
+    @property
+    def spiking_layers(self) -> tuple[Layer, ...]:
+        return tuple(layer for layer in self.layers if layer.spec.spiking)
+
+    def fan_in(self, index: int) -> int:
+        return self.inputs if index == 0 else self.layers[index - 1].units
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every weight by name, ``<layer>.<weight>``, in the order of the layers."""
+        return {
+            f"{layer.name}.{name}": shape
+            for index, layer in enumerate(self.layers)
+            for name, shape in layer.shapes(self.fan_in(index)).items()
+        }
+
+    def parameter_count(self) -> int:
+        return sum(int(np.prod(shape)) for shape in self.shapes().values())
+
+    def check(self, weights: Mapping[str, NDArray]) -> None:
+        """Refuse weights of other names or shapes, and values that are not finite."""
+        shapes = self.shapes()
+        for name in shapes.keys() - weights.keys():
+            raise BrfkitError(f"weight {name} is missing")
+        for name in weights.keys() - shapes.keys():
+            raise BrfkitError(f"weight {name} does not belong to this network")
+        for name, shape in shapes.items():
+            if weights[name].shape != shape:
+                raise BrfkitError(f"weight {name} has shape {weights[name].shape}, this network needs {shape}")
+            if not np.isfinite(weights[name]).all():
+                raise BrfkitError(f"weight {name} holds values that are not finite")
+
+    def initialise(
+        self, seed: int, dtype: DTypeLike = np.float32, init: Mapping[str, Init] | None = None
+    ) -> Weights:
+        """Weights to start training from.
+
+        [W_in, W_rec] is drawn Xavier-uniform as one matrix, as in the published code; biases are 0; a neuron's own
+        parameters come from ``init`` (by ``<layer>.<parameter>``) or from the neuron's specification.
+        """
+        rng = np.random.default_rng(seed)
+        init = dict(init or {})
+        weights: Weights = {}
+        for index, layer in enumerate(self.layers):
+            fan_in = self.fan_in(index)
+            columns = fan_in + layer.units * layer.recurrent
+            bound = np.sqrt(6.0 / (columns + layer.units))
+            joint = rng.uniform(-bound, bound, (layer.units, columns))
+            weights[f"{layer.name}.w_in"] = joint[:, :fan_in]
+            if layer.recurrent:
+                weights[f"{layer.name}.w_rec"] = joint[:, fan_in:]
+            if layer.bias:
+                weights[f"{layer.name}.bias"] = np.zeros(layer.units)
+            for parameter in layer.spec.parameters:
+                name = f"{layer.name}.{parameter.name}"
+                weights[name] = init.pop(name, parameter.init).sample(rng, layer.units)
+        if init:
+            raise BrfkitError(f"initial values are given for {', '.join(init)}, which this network does not have")
+        return {name: np.ascontiguousarray(value, dtype) for name, value in weights.items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The network as plain JSON values; :meth:`from_dict` takes it back."""
+        return {
+            "inputs": self.inputs,
+            "dt": self.dt,
+            "layers": [
+                {
+                    "name": layer.name,
+                    "neuron": layer.neuron,
+                    "units": layer.units,
+                    "recurrent": layer.recurrent,
+                    "bias": layer.bias,
+                    "options": dict(layer.options),
+                    "constants": dict(layer.constants),
+                    "surrogate": layer.surrogate,
+                }
+                for layer in self.layers
+            ],
+        }
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> Network:
+        """A network from plain values; anything missing or of the wrong kind is a :class:`BrfkitError`."""
+        try:
+            layers = tuple(
+                Layer(
+                    name=str(d["name"]),
+                    neuron=str(d["neuron"]),
+                    units=int(d["units"]),
+                    recurrent=bool(d["recurrent"]),
+                    bias=bool(d["bias"]),
+                    options={str(k): bool(v) for k, v in d["options"].items()},
+                    constants={str(k): float(v) for k, v in d["constants"].items()},
+                    surrogate=None if d["surrogate"] is None else str(d["surrogate"]),
+                )
+                for d in data["layers"]
+            )
+            return Network(inputs=int(data["inputs"]), layers=layers, dt=float(data["dt"]))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BrfkitError(f"this is not the description of a network ({error!r})") from None
+
+
+def recurrent_network(
+    inputs: int,
+    hidden: Iterable[int],
+    outputs: int,
+    neuron: str = "brf",
+    *,
+    readout: str = "li",
+    dt: float = 0.01,
+    recurrent: bool = True,
+    bias: bool = False,
+    options: Mapping[str, bool] | None = None,
+    surrogate: str | None = None,
+) -> Network:
+    """The network of the papers: spiking layers ``hidden0``, ``hidden1``, … and a leaky-integrator ``readout``."""
+    first = Layer("", neuron, 1, recurrent, bias, options or {}, {}, surrogate)
+    layers = [replace(first, name=f"hidden{i}", units=units) for i, units in enumerate(hidden)]
+    return Network(inputs, (*layers, Layer("readout", readout, outputs, recurrent=False)), dt)

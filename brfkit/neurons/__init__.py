@@ -1,0 +1,52 @@
+"""The neuron models. Adding one is adding a file and a line here (docs/adding-a-neuron.md)."""
+
+from __future__ import annotations
+
+import difflib
+
+from brfkit.errors import BrfkitError
+from brfkit.neurons.alif import ALIF
+from brfkit.neurons.bhrf import BHRF
+from brfkit.neurons.brf import BRF
+from brfkit.neurons.li import LI, LI_SIGMOID
+from brfkit.neurons.lif import LIF
+from brfkit.neurons.rf import RF
+from brfkit.neurons.rf_izhikevich import RF_IZHIKEVICH
+from brfkit.neurons.spec import Init, Neuron, Normal, Option, Parameter, Uniform
+from brfkit.neurons.surrogates import SURROGATES, Surrogate, get_surrogate
+
+NEURONS: dict[str, Neuron] = {n.name: n for n in (BRF, RF, BHRF, ALIF, LIF, RF_IZHIKEVICH, LI, LI_SIGMOID)}
+
+
+def register(neuron: Neuron) -> Neuron:
+    """Add a neuron of one's own under its name; a name that is taken is refused."""
+    if neuron.name in NEURONS:
+        raise BrfkitError(f"there is a neuron {neuron.name!r} already")
+    NEURONS[neuron.name] = neuron
+    return neuron
+
+
+def get_neuron(name: str) -> Neuron:
+    """The neuron of that name; an unknown name is a :class:`BrfkitError` that suggests the nearest."""
+    try:
+        return NEURONS[name]
+    except KeyError:
+        near = difflib.get_close_matches(name, NEURONS, 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise BrfkitError(f"unknown neuron {name!r}; {hint}there are {', '.join(NEURONS)}") from None
+
+
+__all__ = [
+    "NEURONS",
+    "SURROGATES",
+    "Init",
+    "Neuron",
+    "Normal",
+    "Option",
+    "Parameter",
+    "Surrogate",
+    "Uniform",
+    "get_neuron",
+    "get_surrogate",
+    "register",
+]

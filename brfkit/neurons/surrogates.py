@@ -1,0 +1,119 @@
+"""Surrogate derivatives of the spike, dz/dx as a function of x = (membrane value) - (threshold).
+
+Each is written once as a plain function (parsed like a neuron) together with its primitive, which replaces the spike
+where a smooth network is needed to prove gradients (Taylor tests). Values follow the published code of Higuchi et al.
+(2024) and Yin et al. (2021).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brfkit.errors import BrfkitError
+from brfkit.neurons.ops import exp, maximum
+
+HEIGHT = 0.15  # p, weight of the negative lobes
+WIDTH = 0.5  # s, standard deviation of the central Gaussian
+LOBE_WIDTH = 6.0 * WIDTH
+SCALE = 0.5
+CENTRE = SCALE * (1.0 + HEIGHT) / (WIDTH * math.sqrt(2.0 * math.pi))
+LOBE = SCALE * HEIGHT / (LOBE_WIDTH * math.sqrt(2.0 * math.pi))
+NORMAL = 1.0 / math.sqrt(2.0 * math.pi)
+
+
+def double_gaussian(x):  # type: ignore[no-untyped-def]
+    return CENTRE * exp(x**2 * (-0.5 / WIDTH**2)) - 2.0 * LOBE * exp(x**2 * (-0.5 / LOBE_WIDTH**2))
+
+
+def multi_gaussian(x):  # type: ignore[no-untyped-def]
+    lobes = exp((x - WIDTH) ** 2 * (-0.5 / LOBE_WIDTH**2)) + exp((x + WIDTH) ** 2 * (-0.5 / LOBE_WIDTH**2))
+    return CENTRE * exp(x**2 * (-0.5 / WIDTH**2)) - LOBE * lobes
+
+
+def gaussian(x):  # type: ignore[no-untyped-def]
+    return NORMAL * exp(x**2 * -0.5)
+
+
+def linear(x):  # type: ignore[no-untyped-def]
+    return maximum(1.0 - abs(x), 0.0)
+
+
+def exponential(x):  # type: ignore[no-untyped-def]
+    return exp(-abs(x))
+
+
+def _normal_cdf(x: NDArray, sigma: float) -> NDArray:
+    from scipy.special import erf
+
+    return 0.5 * (1.0 + erf(x / (sigma * math.sqrt(2.0))))
+
+
+def _double_gaussian_primitive(x: NDArray) -> NDArray:
+    return SCALE * ((1 + HEIGHT) * _normal_cdf(x, WIDTH) - 2 * HEIGHT * _normal_cdf(x, LOBE_WIDTH))
+
+
+def _multi_gaussian_primitive(x: NDArray) -> NDArray:
+    lobes = _normal_cdf(x - WIDTH, LOBE_WIDTH) + _normal_cdf(x + WIDTH, LOBE_WIDTH)
+    return SCALE * ((1 + HEIGHT) * _normal_cdf(x, WIDTH) - HEIGHT * lobes)
+
+
+def _linear_primitive(x: NDArray) -> NDArray:
+    clipped = np.clip(x, -1.0, 1.0)
+    return 0.5 + clipped - 0.5 * clipped * np.abs(clipped)
+
+
+def _exponential_primitive(x: NDArray) -> NDArray:
+    return np.where(x > 0, 2.0 - np.exp(-np.abs(x)), np.exp(-np.abs(x)))
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """One surrogate gradient.
+
+    Attributes:
+        name: registry name.
+        derivative: dz/dx, scalar function of x, in the operations of :mod:`brfkit.neurons.ops`.
+        primitive: a function whose derivative is ``derivative`` (NumPy only; used for proofs, never for running).
+        formula: the same for people.
+    """
+
+    name: str
+    derivative: Callable[[Any], Any]
+    primitive: Callable[[NDArray], NDArray]
+    formula: str
+
+
+SURROGATES = {
+    s.name: s
+    for s in (
+        Surrogate(
+            "double_gaussian",
+            double_gaussian,
+            _double_gaussian_primitive,
+            "0.5 [1.15 N(x; 0, 0.5) - 0.3 N(x; 0, 3)]",
+        ),
+        Surrogate(
+            "multi_gaussian",
+            multi_gaussian,
+            _multi_gaussian_primitive,
+            "0.5 [1.15 N(x; 0, 0.5) - 0.15 N(x; 0.5, 3) - 0.15 N(x; -0.5, 3)]",
+        ),
+        Surrogate("gaussian", gaussian, lambda x: _normal_cdf(x, 1.0), "N(x; 0, 1)"),
+        Surrogate("linear", linear, _linear_primitive, "max(0, 1 - |x|)"),
+        Surrogate("exponential", exponential, _exponential_primitive, "exp(-|x|)"),
+    )
+}
+
+
+def get_surrogate(name: str) -> Surrogate:
+    """The surrogate of that name; an unknown name is a :class:`BrfkitError`."""
+    try:
+        return SURROGATES[name]
+    except KeyError:
+        raise BrfkitError(f"unknown surrogate {name!r}; there are {', '.join(SURROGATES)}") from None
