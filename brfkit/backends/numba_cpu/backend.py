@@ -1,0 +1,439 @@
+"""Scans of a whole network, tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brfkit.backends.base import Backend, Gradients, Input, State, Trace, check_input, check_names, get_initial_state
+from brfkit.backends.numba_cpu.compile import Kernels, compile_kernels
+from brfkit.backends.numba_cpu.kernels import Shape
+from brfkit.backends.numba_cpu.layout import Layout, segment_length, tile_size
+from brfkit.backends.reference import derive_gradients, derive_values
+from brfkit.backends.threads import default_threads
+from brfkit.codegen.model import Model, build_model
+from brfkit.errors import BrfkitError
+from brfkit.events import Events
+from brfkit.network import Layer, Network
+
+T = TypeVar("T")
+GRADIENT_SLOTS = 16
+
+
+@lru_cache(maxsize=8)
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="brfkit")
+
+
+@dataclass
+class _Prepared:
+    """A layer with its kernels and its weights as the kernels want them."""
+
+    layer: Layer
+    model: Model
+    layout: Layout
+    kernels: Kernels
+    arguments: dict[str, Any]
+    constants: NDArray
+    derived: NDArray
+    w_in: NDArray
+    w_rec: NDArray
+    w_rec_back: NDArray
+    w_in_back: NDArray
+    bias: NDArray
+    inputs: int
+    words_in: int
+
+    @property
+    def n_states(self) -> int:
+        return len(self.model.states)
+
+
+@dataclass
+class _Source:
+    """The network's input as the kernels want it; what is not used is an empty array."""
+
+    x: NDArray
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    kind: str
+
+
+@dataclass
+class _LayerTile:
+    """What a layer keeps of one tile for the backward scan."""
+
+    bits: NDArray[np.uint64]
+    current: NDArray
+    checkpoint: NDArray
+
+
+@dataclass
+class _Saved:
+    network: Network
+    layers: list[_Prepared]
+    source: _Source
+    tiles: list[list[_LayerTile]]
+    tile: int
+    steps: int
+    batch: int
+    segment: int
+
+
+class NumbaBackend(Backend):
+    """Fused CPU scans in float32 or float64 (the dtype of the weights).
+
+    Results do not depend on the number of threads: a tile is always computed alone, and gradients are added in the
+    order of the tiles.
+
+    Args:
+        threads: CPU threads; None takes all that the process may use.
+    """
+
+    name = "numba"
+
+    def __init__(self, threads: int | None = None) -> None:
+        self.threads = default_threads() if threads is None else threads
+
+    def _map(self, function: Callable[[int], T], count: int) -> list[T]:
+        if self.threads == 1 or count == 1:
+            return [function(i) for i in range(count)]
+        return list(_pool(self.threads).map(function, range(count)))
+
+    def scan(
+        self,
+        network: Network,
+        weights: Mapping[str, NDArray],
+        x: Input,
+        *,
+        initial_state: Mapping[str, NDArray] | None = None,
+        record: Sequence[str] = (),
+        differentiate: bool = False,
+    ) -> Trace:
+        steps, batch = check_input(network, x)
+        check_names(network, record, "record")
+        dtype = _dtype(network, weights)
+        source = _source(x, dtype)
+        tile = tile_size(batch)
+        layers = _prepare(network, weights, dtype, tile, source.kind)
+        segment = min(
+            segment_length(steps, tile, p.layout.width, p.n_states, dtype) for p in layers
+        )
+        state = get_initial_state(network, batch, dtype, initial_state)
+        last = network.layers[-1]
+        outputs = np.zeros((steps, batch, last.units), dtype)
+        counts = {layer.name: np.zeros(batch, np.int64) for layer in network.spiking_layers}
+        units = {layer.name: layer.units for layer in network.layers}
+        records = {name: np.zeros((steps, batch, units[name.split(".")[0]]), dtype) for name in record}
+        saved = _Saved(network, layers, source, [], tile, steps, batch, segment)
+        run = _ForwardTile(saved, state, outputs, counts, records, differentiate)
+        tiles = self._map(run, -(-batch // tile))
+        saved.tiles = [t for t in tiles if t is not None]
+        return Trace(outputs, counts, state, records, saved if differentiate else None)
+
+    def scan_vjp(
+        self,
+        trace: Trace,
+        output_grad: NDArray | None,
+        *,
+        final_state_grad: Mapping[str, NDArray] | None = None,
+        input_grad: bool = False,
+        initial_state_grad: bool = False,
+    ) -> Gradients:
+        saved: _Saved = trace.saved
+        dtype = saved.layers[0].w_in.dtype
+        if input_grad and saved.source.kind == "events":
+            raise BrfkitError("events have no gradient; give the input as a dense array")
+        grad = np.zeros(1, dtype)
+        if output_grad is not None:
+            if output_grad.shape != trace.outputs.shape:
+                raise BrfkitError(f"output_grad has shape {output_grad.shape}, not {trace.outputs.shape}")
+            grad = np.ascontiguousarray(output_grad, dtype).reshape(-1)
+        final = get_initial_state(saved.network, saved.batch, dtype, final_state_grad)
+        x_bar = np.zeros((saved.steps, saved.batch, saved.network.inputs), dtype) if input_grad else None
+        run = _BackwardTile(saved, grad, output_grad is not None, final, x_bar)
+        slots = min(len(saved.tiles), GRADIENT_SLOTS)
+        sums = self._map(lambda slot: run.slot(slot, slots), slots)
+        weights: dict[str, NDArray] = {}
+        for index, prepared in enumerate(saved.layers):
+            weights |= _weight_gradients(prepared, [slot[index] for slot in sums])
+        weights = {name: weights[name] for name in saved.network.shapes()}
+        return Gradients(weights, x_bar, final if initial_state_grad else None)
+
+
+def _dtype(network: Network, weights: Mapping[str, NDArray]) -> np.dtype:
+    network.check(weights)
+    dtypes = {value.dtype for value in weights.values()}
+    if len(dtypes) != 1 or next(iter(dtypes)) not in (np.float32, np.float64):
+        found = ", ".join(sorted(map(str, dtypes)))
+        raise BrfkitError(f"all weights must be float32 or all float64, not {found}")
+    return next(iter(dtypes))
+
+
+def _source(x: Input, dtype: np.dtype) -> _Source:
+    no_x, no_ptr, no_index = np.zeros(1, dtype), np.zeros(1, np.int64), np.zeros(1, np.int32)
+    if isinstance(x, Events):
+        if x.indices.size and not (0 <= x.indices.min() and x.indices.max() < x.channels):
+            raise BrfkitError(f"events name channels outside 0 … {x.channels - 1}")
+        indptr = np.ascontiguousarray(x.indptr, np.int64).reshape(-1)
+        if indptr.size and (indptr.min() < 0 or indptr.max() > x.indices.size):
+            raise BrfkitError("the offsets of the events point outside their indices")
+        indices = np.ascontiguousarray(x.indices, np.int32)
+        return _Source(no_x, indptr, indices if indices.size else no_index, "events")
+    return _Source(np.ascontiguousarray(x, dtype).reshape(-1), no_ptr, no_index, "dense")
+
+
+def _prepare(
+    network: Network, weights: Mapping[str, NDArray], dtype: np.dtype, tile: int, kind: str
+) -> list[_Prepared]:
+    prepared: list[_Prepared] = []
+    empty = np.zeros(1, dtype)
+    for index, layer in enumerate(network.layers):
+        name = layer.name
+        model = build_model(layer.neuron, layer.options, layer.surrogate)
+        layout = Layout.of(layer.units, dtype)
+        source = kind if index == 0 else "spikes"
+        shape = Shape(str(dtype), layout.lanes, layout.block, layout.columns, tile, source, layer.recurrent)
+        typed = {key: np.asarray(value, dtype) for key, value in weights.items() if key.startswith(f"{name}.")}
+        values, arguments = derive_values(model, layer, typed, network.dt)
+        constants = layer.spec.resolve_constants(network.dt, layer.constants)
+        w_in = typed[f"{name}.w_in"]
+        w_rec = typed.get(f"{name}.w_rec")
+        below = prepared[-1].layout if prepared else None
+        prepared.append(
+            _Prepared(
+                layer,
+                model,
+                layout,
+                compile_kernels(model, shape),
+                arguments,
+                np.array([constants[c] for c in model.constants], dtype),
+                layout.rows(np.array([values[d] for d in model.derived], dtype)),
+                layout.rows(w_in.T),
+                empty if w_rec is None else layout.rows(w_rec.T),
+                empty if w_rec is None else layout.rows(w_rec),
+                empty if below is None else below.rows(w_in),
+                layout.row(typed.get(f"{name}.bias", np.zeros(layer.units, dtype))),
+                network.fan_in(index),
+                0 if below is None else below.words,
+            )
+        )
+    return prepared
+
+
+class _ForwardTile:
+    """Runs one tile through all layers; tiles write to separate parts of the shared arrays."""
+
+    def __init__(
+        self,
+        saved: _Saved,
+        state: State,
+        outputs: NDArray,
+        counts: dict[str, NDArray],
+        records: dict[str, NDArray],
+        keep: bool,
+    ) -> None:
+        self.saved, self.state, self.outputs = saved, state, outputs
+        self.counts, self.records, self.keep = counts, records, keep
+
+    def __call__(self, index: int) -> list[_LayerTile] | None:
+        saved = self.saved
+        first = index * saved.tile
+        count = min(saved.tile, saved.batch - first)
+        below = np.zeros(1, np.uint64)
+        kept: list[_LayerTile] = []
+        for prepared in saved.layers:
+            layer_tile = self._layer(prepared, first, count, below)
+            below = layer_tile.bits
+            kept.append(layer_tile)
+        return kept if self.keep else None
+
+    def _layer(self, p: _Prepared, first: int, count: int, below: NDArray) -> _LayerTile:
+        saved, layout, steps, tile = self.saved, p.layout, self.saved.steps, self.saved.tile
+        dtype, part = p.w_in.dtype, slice(first, first + count)
+        state = pack_state(p, self.state, part, tile)
+        bits = np.zeros((steps + 1) * tile * layout.words, np.uint64)
+        if p.layer.spec.spiking:
+            start = layout.pack_bits(self.state[f"{p.layer.name}.z"][part])
+            bits[: start.size] = start.reshape(-1)
+        row = tile * layout.width
+        current = np.zeros(steps * row if self.keep else row, dtype)
+        segments = -(-steps // saved.segment) if self.keep else 0
+        checkpoint = np.empty(max(segments * state.size, 1), dtype)
+        wanted = [s for s in p.model.states if f"{p.layer.name}.{s}" in self.records]
+        shape = (p.n_states, steps, count, p.layer.units)
+        record = np.empty(shape if wanted else 1, dtype)
+        writes_out = not p.layer.spec.spiking
+        out = np.empty((steps, count, p.layer.units) if writes_out else 1, dtype)
+        p.kernels.forward(
+            *_local_source(saved, first, count, p),
+            below, p.w_in, p.w_rec, p.bias, p.derived, p.constants,
+            state, bits, current, checkpoint, out.reshape(-1), record.reshape(-1),
+            0, count, count, steps, layout.units, layout.width, p.inputs, layout.words, p.words_in,
+            saved.segment, self.keep, bool(wanted),
+        )  # fmt: skip
+        self._collect(p, part, state, bits, out, record, wanted)
+        return _LayerTile(bits, current, checkpoint)
+
+    def _collect(
+        self, p: _Prepared, part: slice, state: NDArray, bits: NDArray, out: NDArray, record: NDArray, wanted: list[str]
+    ) -> None:
+        """Put a tile's results where they belong."""
+        name, layout, count = p.layer.name, p.layout, part.stop - part.start
+        unpack_state(p, state, self.state, part)
+        for s in wanted:
+            self.records[f"{name}.{s}"][:, part] = record[p.model.states.index(s)]
+        is_last = p is self.saved.layers[-1]
+        if not p.layer.spec.spiking:
+            self.outputs[:, part] = out
+            return
+        words = bits.reshape(-1, self.saved.tile, layout.words)[1:, :count]
+        self.counts[name][part] = np.bitwise_count(words).sum((0, 2), dtype=np.int64)
+        if words.shape[0]:
+            self.state[f"{name}.z"][part] = layout.unpack_bits(words[-1])
+        if is_last or f"{name}.z" in self.records:
+            z = layout.unpack_bits(words).reshape(-1, count, layout.units)
+            if is_last:
+                self.outputs[:, part] = z
+            if f"{name}.z" in self.records:
+                self.records[f"{name}.z"][:, part] = z
+
+
+def _local_source(saved: _Saved, first: int, count: int, p: _Prepared) -> tuple[NDArray, NDArray, NDArray]:
+    """The part of the input that belongs to a tile, with the tile's samples numbered from 0."""
+    source = saved.source
+    if p is not saved.layers[0]:
+        return np.zeros(1, p.w_in.dtype), source.indptr[:1], source.indices[:1]
+    if source.kind == "events":
+        step = saved.steps + 1
+        return source.x, source.indptr[first * step : (first + count) * step], source.indices
+    x = source.x.reshape(saved.steps, saved.batch, p.inputs)[:, first : first + count]
+    return np.ascontiguousarray(x).reshape(-1), source.indptr, source.indices
+
+
+def pack_state(p: _Prepared, state: State, part: slice, tile: int) -> NDArray:
+    """The states of a tile as [sample][state][width]."""
+    packed = np.zeros((tile, p.n_states, p.layout.width), p.w_in.dtype)
+    for i, s in enumerate(p.model.states):
+        packed[: part.stop - part.start, i, : p.layout.units] = state[f"{p.layer.name}.{s}"][part]
+    return packed.reshape(-1)
+
+
+def unpack_state(p: _Prepared, packed: NDArray, state: State, part: slice) -> None:
+    rows = packed.reshape(-1, p.n_states, p.layout.width)[: part.stop - part.start]
+    for i, s in enumerate(p.model.states):
+        state[f"{p.layer.name}.{s}"][part] = rows[:, i, : p.layout.units]
+
+
+@dataclass
+class _Sums:
+    """Padded gradients of one layer, summed over the tiles of a slot."""
+
+    d_in: NDArray
+    d_rec: NDArray
+    d_bias: NDArray
+    d_params: NDArray
+
+
+class _BackwardTile:
+    """Takes tiles back through all layers. ``final`` is overwritten with the gradient of the initial state."""
+
+    def __init__(
+        self, saved: _Saved, grad: NDArray, has_grad: bool, final: State, x_bar: NDArray | None
+    ) -> None:
+        self.saved, self.grad, self.has_grad, self.final, self.x_bar = saved, grad, has_grad, final, x_bar
+
+    def slot(self, slot: int, slots: int) -> list[_Sums]:
+        """All tiles of a slot, one after the other."""
+        sums = []
+        for p in self.saved.layers:
+            size, dtype = p.layout.width, p.w_in.dtype
+            d_rec = np.zeros(p.layer.units * size if p.layer.recurrent else 1, dtype)
+            d_params = np.zeros(len(p.model.derived) * size, dtype)
+            sums.append(_Sums(np.zeros(p.inputs * size, dtype), d_rec, np.zeros(size, dtype), d_params))
+        count = len(self.saved.tiles)
+        for index in range(count * slot // slots, count * (slot + 1) // slots):
+            self._tile(index, sums)
+        return sums
+
+    def _tile(self, index: int, sums: list[_Sums]) -> None:
+        saved = self.saved
+        first = index * saved.tile
+        count = min(saved.tile, saved.batch - first)
+        dtype = saved.layers[0].w_in.dtype
+        down, w_down, down_units, down_width = np.zeros(1, dtype), np.zeros(1, dtype), 0, 0
+        for depth in reversed(range(len(saved.layers))):
+            p = saved.layers[depth]
+            keep = depth > 0 or self.x_bar is not None
+            xbar = np.empty(saved.steps * saved.tile * p.layout.width if keep else 1, dtype)
+            self._layer(depth, index, first, count, sums[depth], (down, w_down, down_units, down_width), xbar, keep)
+            down, w_down, down_units, down_width = xbar, p.w_in_back, p.layer.units, p.layout.width
+        if self.x_bar is not None:
+            p = saved.layers[0]
+            rows = down.reshape(saved.steps, saved.tile, p.layout.width)[:, :count]
+            w_in = p.layout.unpack_rows(p.w_in).T
+            self.x_bar[:, first : first + count] = rows[..., : p.layout.units] @ w_in
+
+    def _layer(
+        self,
+        depth: int,
+        index: int,
+        first: int,
+        count: int,
+        sums: _Sums,
+        above: tuple[NDArray, NDArray, int, int],
+        xbar: NDArray,
+        keep: bool,
+    ) -> None:
+        saved = self.saved
+        p, tile = saved.layers[depth], saved.tiles[index][depth]
+        below = saved.tiles[index][depth - 1].bits if depth else np.zeros(1, np.uint64)
+        layout, part, name = p.layout, slice(first, first + count), p.layer.name
+        state_bar = pack_state(p, self.final, part, saved.tile)
+        carry = np.zeros((saved.tile, layout.width), p.w_in.dtype)
+        follows_z = p.layer.spec.spiking and "z" not in p.model.states
+        if follows_z:
+            carry[:count, : layout.units] = self.final[f"{name}.z"][part]
+        is_last = depth == len(saved.layers) - 1
+        grad = self.grad
+        if is_last and self.has_grad:
+            shape = (saved.steps, saved.batch, p.layer.units)
+            grad = np.ascontiguousarray(self.grad.reshape(shape)[:, part]).reshape(-1)
+        down, w_down, down_units, down_width = above
+        p.kernels.backward(
+            *_local_source(saved, first, count, p),
+            below, p.w_rec_back, p.derived, p.constants,
+            tile.bits, tile.current, tile.checkpoint, grad, down, w_down, state_bar, carry.reshape(-1),
+            sums.d_in, sums.d_rec, sums.d_bias, sums.d_params, xbar,
+            0, count, count, saved.steps, layout.units, layout.width, p.inputs, layout.words, p.words_in,
+            saved.segment, is_last and self.has_grad, down_units, down_width, keep,
+        )  # fmt: skip
+        unpack_state(p, state_bar, self.final, part)
+        if p.layer.spec.spiking:
+            through_weights = carry[:count, : layout.units]
+            z_bar = self.final[f"{name}.z"]
+            z_bar[part] = through_weights if follows_z else z_bar[part] + through_weights
+
+
+def _weight_gradients(p: _Prepared, sums: list[_Sums]) -> dict[str, NDArray]:
+    """Gradients of one layer's weights, summed over the slots in their order."""
+    name, layout = p.layer.name, p.layout
+    total = sums[0]
+    for other in sums[1:]:
+        total.d_in += other.d_in
+        total.d_rec += other.d_rec
+        total.d_bias += other.d_bias
+        total.d_params += other.d_params
+    gradients = {f"{name}.w_in": np.ascontiguousarray(layout.unpack_rows(total.d_in).T)}
+    if p.layer.recurrent:
+        gradients[f"{name}.w_rec"] = np.ascontiguousarray(layout.unpack_rows(total.d_rec).T)
+    if p.layer.bias:
+        gradients[f"{name}.bias"] = total.d_bias[: layout.units].copy()
+    bars = dict(zip(p.model.derived, layout.unpack_rows(total.d_params), strict=True))
+    return gradients | derive_gradients(p.model, p.layer, p.arguments, bars)

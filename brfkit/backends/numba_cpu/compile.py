@@ -1,0 +1,64 @@
+"""From the text of a kernel to compiled functions, kept on disk for the next start."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from brfkit.backends.numba_cpu.kernels import KernelText, Shape
+from brfkit.codegen.model import Model
+from brfkit.paths import cache_dir
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """Compiled kernels of one layer."""
+
+    forward: Callable[..., None]
+    backward: Callable[..., None]
+
+
+@lru_cache(maxsize=128)
+def compile_kernels(model: Model, shape: Shape) -> Kernels:
+    """The kernels of a neuron in a shape; compiled on their first call, or read from the cache folder."""
+    text = KernelText(model, shape).module()
+    path = _source_file(text)
+    scope: dict[str, Any] = {"CACHE": path is not None, "__name__": "brfkit_kernel"}
+    # The text was made above; the file only gives numba's cache and tracebacks a place.
+    exec(compile(text, str(path or "<brfkit kernel>"), "exec"), scope)
+    return Kernels(scope["forward"], scope["backward"])
+
+
+@lru_cache(maxsize=1)
+def _simd_digest() -> str:
+    from brfkit.backends.numba_cpu import simd
+
+    return hashlib.sha256(Path(simd.__file__).read_bytes()).hexdigest()
+
+
+def _source_file(text: str) -> Path | None:
+    """A file that holds ``text``, named by its content, or None where the cache folder cannot be written."""
+    digest = hashlib.sha256((text + _simd_digest()).encode()).hexdigest()[:20]
+    folder = cache_dir() / "kernels"
+    path = folder / f"kernel_{digest}.py"
+    try:
+        if path.exists() and path.read_text() == text:
+            return path
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=folder, suffix=".tmp")
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+        Path(temporary).replace(path)
+    except OSError as error:
+        log.warning("kernels are compiled anew at every start: %s cannot be written (%s)", folder, error)
+        return None
+    return path

@@ -1,0 +1,215 @@
+"""The text of the numba kernels of one neuron: the loops of ``templates`` around the generated step and adjoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from brfkit.backends.numba_cpu import templates
+from brfkit.backends.numba_cpu.printer import VectorPrinter, local
+from brfkit.codegen.model import Model
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the text of a kernel depends on besides the neuron.
+
+    Attributes:
+        dtype: ``float32`` or ``float64``.
+        lanes: numbers per vector.
+        block: vectors whose sums are gathered together; divides width / lanes.
+        columns: vectors per row of the matrix kernel; divides width / lanes.
+        tile: samples per tile.
+        source: input as ``dense`` array, ``events`` or ``spikes`` of the layer below.
+        recurrent: whether there is a W_rec.
+    """
+
+    dtype: str
+    lanes: int
+    block: int
+    columns: int
+    tile: int
+    source: str
+    recurrent: bool
+
+
+def fill(template: str, **parts: str | int | Iterable[str]) -> str:
+    """Put ``parts`` in for ``@NAME``: numbers and words anywhere, lists of lines where ``@NAME`` stands alone."""
+    words = {f"@{k.upper()}": str(v) for k, v in parts.items() if isinstance(v, str | int)}
+    lines = {f"@{k.upper()}": v for k, v in parts.items() if not isinstance(v, str | int)}
+    out: list[str] = []
+    for line in template.split("\n"):
+        key = line.strip()
+        if key in lines:
+            indent = line[: len(line) - len(line.lstrip())]
+            out += [indent + inner if inner else inner for inner in lines[key]]
+            continue
+        for word in sorted(words, key=len, reverse=True):
+            line = line.replace(word, words[word])
+        out.append(line)
+    return "\n".join(out)
+
+
+class KernelText:
+    """Source of the module with the ``forward`` and ``backward`` kernels of one neuron in one shape."""
+
+    def __init__(self, model: Model, shape: Shape) -> None:
+        self.model = model
+        self.shape = shape
+        self._lanes = shape.lanes
+        self._spiking = model.neuron.spiking
+
+    def module(self) -> str:
+        preamble = fill(
+            templates.PREAMBLE, dtype=self.shape.dtype, tile=self.shape.tile, states=len(self.model.states)
+        )
+        return "\n".join([preamble, self._matrix(), self._forward(), self._backward()])
+
+    def _printer(self) -> VectorPrinter:
+        return VectorPrinter(self._lanes, "vexp" if self.shape.dtype == "float32" else "vexp_libm")
+
+    def _load(self, names: Iterable[str], array: str, offset: str) -> list[str]:
+        """Loads of consecutive rows of ``width`` from ``offset`` on."""
+        rows = enumerate(names)
+        return [f"{name} = simd.load({array}, {offset} + {i} * width + k, {self._lanes})" for i, name in rows]
+
+    def _store(self, names: Iterable[str], array: str, offset: str) -> list[str]:
+        return [f"simd.store({array}, {offset} + {i} * width + k, {name})" for i, name in enumerate(names)]
+
+    def _header(self, printer: VectorPrinter) -> list[str]:
+        constants = [
+            f"{local(name)} = simd.broadcast(consts[{i}], {self._lanes})"
+            for i, name in enumerate(self.model.constants)
+        ]
+        return constants + printer.header()
+
+    def _sums(self, text: str) -> list[str]:
+        """One line per gathered sum: ``{i}`` is its number, ``{o}`` its offset, ``{v}`` the lanes."""
+        return [text.format(i=i, o=i * self._lanes, v=self._lanes) for i in range(self.shape.block)]
+
+    def _gather(self, loop: str, row: str, array: str, scale: str | None = None) -> list[str]:
+        """Loop that adds rows of ``array`` to the sums, times ``scale`` if there is one."""
+        lines = [loop, f"    base = {row} * width + c"]
+        if scale is None:
+            return lines + self._sums(f"    sum{{i}} = sum{{i}} + simd.load({array}, base + {{o}}, {{v}})")
+        lines.append(f"    factor = simd.broadcast({scale}, {self._lanes})")
+        return lines + self._sums(f"    sum{{i}} = simd.fma(factor, simd.load({array}, base + {{o}}, {{v}}), sum{{i}})")
+
+    def _matrix(self) -> str:
+        v, tile, columns = self._lanes, self.shape.tile, self.shape.columns
+        cells = [(s, k) for s in range(tile) for k in range(columns)]
+        body = [f"w{k} = simd.load(w, j * width + c + {k * v}, {v})" for k in range(columns)]
+        for s in range(tile):
+            body.append(f"factor = simd.broadcast(x[offset + {s} * stride + j], {v})")
+            body += [f"a{s}_{k} = simd.fma(factor, w{k}, a{s}_{k})" for k in range(columns)]
+        return fill(
+            templates.MATRIX,
+            step=columns * v,
+            zero=[f"a{s}_{k} = simd.broadcast(real(0.0), {v})" for s, k in cells],
+            load=[f"a{s}_{k} = simd.load(z, {s} * width + c + {k * v}, {v})" for s, k in cells],
+            body=body,
+            store=[f"simd.store(z, {s} * width + c + {k * v}, a{s}_{k})" for s, k in cells],
+        )
+
+    def _forward(self) -> str:
+        printer = self._printer()
+        states = self.model.states
+        row = f"s * {len(states)} * width"
+        neuron = printer.lines(self.model.step, {"out": "out_", **{f"{s}_next": f"{s}_" for s in states}})
+        lists, gather = self._inputs()
+        spikes = fill(templates.EMIT_SPIKES.strip(), lanes=self._lanes)
+        emit = spikes if self._spiking else "simd.store(row, s * width + k, out_)"
+        return fill(
+            templates.FORWARD,
+            header=[*self._header(printer), f"half = simd.broadcast(real(0.5), {self._lanes})"],
+            lanes=self._lanes,
+            step=self.shape.block * self._lanes,
+            lists=lists,
+            start=self._sums("sum{i} = simd.load(bias, c + {o}, {v})"),
+            gather=gather,
+            store=self._sums("simd.store(current, now + s * width + c + {o}, sum{i})"),
+            load_derived=self._load(map(local, self.model.derived), "params", "0"),
+            load_states=self._load(map(local, states), "state", row),
+            neuron=neuron,
+            store_states=self._store([f"{s}_" for s in states], "state", row),
+            emit=emit.split("\n"),
+            copy_out=[] if self._spiking else templates.COPY_OUT.strip().split("\n"),
+        )
+
+    def _inputs(self) -> tuple[list[str], list[str]]:
+        """Lines that find what is active at a step, and lines that gather the input current."""
+        lists: list[str] = []
+        if self.shape.source == "dense":
+            lists.append("x_row = (t * batch + first + s) * inputs")
+            gather = self._gather("for i in range(inputs):", "i", "w_in", "x[x_row + i]")
+        elif self.shape.source == "events":
+            lists.append("e_row = (first + s) * (steps + 1) + t")
+            gather = self._gather("for e in range(indptr[e_row], indptr[e_row + 1]):", "indices[e]", "w_in")
+        else:
+            lists.append("n_below = active(below, ((t + 1) * TILE + s) * words_in, words_in, below_list)")
+            gather = self._gather("for e in range(n_below):", "below_list[e]", "w_in")
+        if self.shape.recurrent:
+            lists.append("n_spikes = active(bits, (t * TILE + s) * words, words, spike_list)")
+            gather += self._gather("for e in range(n_spikes):", "spike_list[e]", "w_rec")
+        return lists, gather
+
+    def _weight_gradients(self) -> list[str]:
+        """Lines that add a segment to the gradients of W_in and W_rec."""
+        source = self.shape.source
+        if source == "dense":
+            text = fill(
+                templates.DENSE_GRADIENT,
+                step=self.shape.block * self._lanes,
+                start=self._sums("sum{i} = simd.load(d_in, i * width + c + {o}, {v})"),
+                gather=self._gather("for r in range(rows):", "r", "xbar", "factors[r]"),
+                store=self._sums("simd.store(d_in, i * width + c + {o}, sum{i})"),
+            )
+        elif source == "events":
+            text = fill(templates.EVENT_GRADIENT, lanes=self._lanes)
+        else:
+            text = self._spike_gradient("inputs", "below", "words_in", 1, "d_in")
+        if self.shape.recurrent:
+            text += "\n" + self._spike_gradient("units", "bits", "words", 0, "d_rec")
+        return [line for line in text.split("\n") if line.strip()]
+
+    def _spike_gradient(self, presynaptic: str, bits: str, words: str, shift: int, target: str) -> str:
+        return fill(
+            templates.SPIKE_GRADIENT,
+            presynaptic=presynaptic,
+            bits=bits,
+            words=words,
+            shift=shift,
+            step=self.shape.block * self._lanes,
+            start=self._sums(f"sum{{i}} = simd.load({target}, j * width + c + {{o}}, {{v}})"),
+            gather=self._gather("for e in range(row_count[j]):", "row_list[j * capacity + e]", "xbar"),
+            store=self._sums(f"simd.store({target}, j * width + c + {{o}}, sum{{i}})"),
+        )
+
+    def _backward(self) -> str:
+        printer = self._printer()
+        states, derived = self.model.states, self.model.derived
+        neuron = printer.lines(self.model.step, {f"{s}_next": f"{s}_" for s in states})
+        vjp = self.model.step_vjp
+        adjoint = printer.lines(vjp, {name: f"{name}_" for name in vjp.output_names})
+        seg_row = f"((t - t0) * TILE + s) * {len(states)} * width"
+        bar_row = f"s * {len(states)} * width"
+        carry = templates.CARRY_RECURRENT if self.shape.recurrent else templates.CARRY_NONE.strip()
+        return fill(
+            templates.BACKWARD,
+            header=self._header(printer),
+            lanes=self._lanes,
+            load_derived=self._load(map(local, derived), "params", "0"),
+            load_checkpoint=self._load(map(local, states), "checkpoint", f"(number * TILE + s) * {len(states)} * width"),
+            store_segment=self._store(map(local, states), "seg_states", seg_row),
+            neuron=neuron,
+            advance=[f"{local(s)} = {s}_" for s in states],
+            load_sums=self._load([f"sum_{d}" for d in derived], "d_params", "0"),
+            load_segment=self._load(map(local, states), "seg_states", seg_row),
+            load_bars=self._load([local(f"{s}_next_bar") for s in states], "state_bar", bar_row),
+            adjoint=adjoint,
+            store_bars=self._store([f"{s}_bar_" for s in states], "state_bar", bar_row),
+            add_sums=[f"sum_{d} = sum_{d} + {d}_bar_" for d in derived],
+            store_sums=self._store([f"sum_{d}" for d in derived], "d_params", "0"),
+            carry=carry.split("\n"),
+            weight_gradients=self._weight_gradients(),
+        )
