@@ -1,0 +1,184 @@
+"""Damaged files end in a valid data set or in one line of BrfkitError: no other exception, no hang, no big memory."""
+
+from __future__ import annotations
+
+import struct
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+
+from brfkit.data import Dataset, load
+from brfkit.errors import BrfkitError
+
+from .made import ecg_arrays
+
+Write = Callable[..., Path]
+
+ROUNDS = 350
+MAX_SECONDS = 1.0
+MAX_MEMORY = 24 << 20
+
+EXTREMES = [0, 1, 4, 7, 8, 0x7F, 0x80, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFF8, 0xFFFFFFFF]
+
+
+def mutate(content: bytes, rng: np.random.Generator) -> bytes:
+    """One to four damages; half of them near the beginning, where sizes and types stand."""
+    data = bytearray(content)
+    for _ in range(rng.integers(1, 5)):
+        reach = min(len(data), 256) if rng.random() < 0.5 else len(data)
+        at = int(rng.integers(0, max(reach, 1)))
+        kind = rng.integers(7)
+        if kind == 0:
+            del data[at:]
+        elif kind == 1 and data:
+            data[at] ^= 1 << int(rng.integers(8))
+        elif kind == 2:
+            data[at:at] = rng.bytes(int(rng.integers(1, 20)))
+        elif kind == 3:
+            del data[at : at + int(rng.integers(1, 20))]
+        elif kind == 4:
+            at -= at % 4
+            order = "<" if rng.random() < 0.5 else ">"
+            data[at : at + 4] = struct.pack(order + "I", EXTREMES[rng.integers(len(EXTREMES))])
+        elif kind == 5:
+            data[at : at + 16] = bytes(16)
+        else:
+            data += data[at : at + int(rng.integers(1, 400))]
+    return bytes(data)
+
+
+def outcome(name: str, root: Path) -> Dataset | str:
+    """What `load` makes of the folder, within limits of time and memory."""
+    tracemalloc.reset_peak()
+    before = tracemalloc.get_traced_memory()[0]
+    start = time.perf_counter()
+    result: Dataset | str
+    try:
+        result = load(name, data_dir=root, splits=["train"])
+    except BrfkitError as error:
+        result = str(error)
+    assert time.perf_counter() - start < MAX_SECONDS
+    assert tracemalloc.get_traced_memory()[1] - before < MAX_MEMORY
+    return result
+
+
+def check(result: Dataset | str) -> bool:
+    """Whether the file was accepted; fails where the result keeps neither promise."""
+    if isinstance(result, str):
+        assert result.strip()
+        assert len(result.splitlines()) == 1
+        return False
+    split = result.train
+    assert len(split) >= 1
+    x, y = split.batch(range(len(split)), np.float64)
+    labels = (result.steps, len(split)) if result.labels_per_step else (len(split),)
+    assert x.shape == (result.steps, len(split), result.channels)
+    assert y.shape == labels
+    assert y.min() >= 0
+    assert y.max() < result.classes
+    if result.name == "ecg":
+        assert np.isin(x, (-1, 0, 1)).all()
+    else:
+        assert x.min() >= 0
+        assert x.max() <= 1
+    return True
+
+
+@pytest.fixture(autouse=True)
+def _traced() -> Iterator[None]:
+    tracemalloc.start()
+    yield
+    tracemalloc.stop()
+
+
+def fuzz(name: str, root: Path, path: Path) -> tuple[int, int]:
+    """Loads `ROUNDS` damaged versions of `path`; returns how many were accepted and refused."""
+    original = path.read_bytes()
+    assert check(outcome(name, root))
+    accepted = 0
+    for seed in range(ROUNDS):
+        path.write_bytes(mutate(original, np.random.default_rng(seed)))
+        try:
+            accepted += check(outcome(name, root))
+        except Exception as error:
+            raise AssertionError(f"damage {seed} of {path.name}: {error!r}") from error
+    return accepted, ROUNDS - accepted
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_mat(write_ecg: Write, compressed: bool) -> None:
+    root = write_ecg(do_compression=compressed)
+    accepted, refused = fuzz("ecg", root, root / "ecg" / "QTDB_train.mat")
+    assert refused > ROUNDS / 2
+    assert accepted > 0
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("part", ["images-idx3", "labels-idx1"])
+def test_idx(write_mnist: Write, packed: bool, part: str) -> None:
+    root = write_mnist(packed=packed)
+    path = root / "mnist" / f"train-{part}-ubyte{'.gz' if packed else ''}"
+    accepted, refused = fuzz("smnist", root, path)
+    assert refused > ROUNDS / 2
+    assert accepted > 0 or packed  # a gzip's checksum leaves next to nothing to be accepted
+
+
+def odd_arrays(rng: np.random.Generator) -> dict[str, object]:
+    """ECG arrays of odd shapes, types and values; some of them happen to be valid."""
+    arrays: dict[str, object] = dict(ecg_arrays(int(rng.integers(1, 4))))
+    for name in ("x", "y"):
+        array = np.asarray(arrays[name])
+        kind = rng.integers(12)
+        if kind == 0:
+            axis = int(rng.integers(3))
+            array = np.delete(array, 0, axis)
+        elif kind == 1:
+            array = array.transpose(rng.permutation(3))
+        elif kind == 2:
+            array = array.astype(rng.choice(["i1", "i2", "u1", "f4", "i8", "c16", "?", "U1"]))
+        elif kind == 3:
+            at = tuple(rng.integers(0, size) for size in array.shape)
+            array = array.copy()
+            array[at] = rng.choice([np.nan, np.inf, -np.inf, 2, -1, 1, 0.5, 300, 1e300])
+        elif kind == 4:
+            array = np.full(rng.integers(0, 3, int(rng.integers(1, 5))), rng.choice([0.0, 1.0, np.nan]))
+        elif kind == 5:
+            array = np.array([array, "x"], object)
+        arrays[name] = array
+    if rng.random() < 0.2:
+        del arrays[rng.choice(["x", "y"])]
+    if rng.random() < 0.2:
+        arrays["extra"] = rng.choice(["words", "more"])
+    return arrays
+
+
+def test_mat_of_odd_arrays(write_ecg: Write) -> None:
+    root = write_ecg()
+    accepted = 0
+    for seed in range(ROUNDS):
+        rng = np.random.default_rng(seed)
+        scipy.io.savemat(root / "ecg" / "QTDB_train.mat", odd_arrays(rng), do_compression=bool(rng.integers(2)))
+        accepted += check(outcome("ecg", root))
+    assert ROUNDS / 10 < accepted < ROUNDS * 9 / 10
+
+
+def test_npy(write_mnist: Write, tmp_path: Path) -> None:
+    root = write_mnist()
+    path = tmp_path / "order.npy"
+    np.save(path, np.arange(784)[::-1])
+    original = path.read_bytes()
+    refused = 0
+    for seed in range(ROUNDS):
+        path.write_bytes(mutate(original, np.random.default_rng(seed)))
+        try:
+            order = load("psmnist", data_dir=root, permutation=path, limit_train=1).permutation
+            assert order is not None
+            np.testing.assert_array_equal(np.sort(order), np.arange(784))
+        except BrfkitError as error:
+            refused += check(str(error)) is False
+    assert refused > ROUNDS / 2
