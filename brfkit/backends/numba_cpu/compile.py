@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import sys
 import tempfile
+import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -32,24 +34,30 @@ def compile_kernels(model: Model, shape: Shape) -> Kernels:
     """The kernels of a neuron in a shape; compiled on their first call, or read from the cache folder."""
     text = KernelText(model, shape).module()
     path = _source_file(text)
-    scope: dict[str, Any] = {"CACHE": path is not None, "__name__": "brfkit_kernel"}
+    module = types.ModuleType(path.stem if path else f"kernel_{_digest(text)}")
+    sys.modules[module.__name__] = module  # numba's cache finds a function again by its module
+    scope: dict[str, Any] = module.__dict__
+    scope["CACHE"] = path is not None
     # The text was made above; the file only gives numba's cache and tracebacks a place.
     exec(compile(text, str(path or "<brfkit kernel>"), "exec"), scope)
     return Kernels(scope["forward"], scope["backward"])
 
 
 @lru_cache(maxsize=1)
-def _simd_digest() -> str:
+def _simd_text() -> bytes:
     from brfkit.backends.numba_cpu import simd
 
-    return hashlib.sha256(Path(simd.__file__).read_bytes()).hexdigest()
+    return Path(simd.__file__).read_bytes()
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode() + _simd_text()).hexdigest()[:20]
 
 
 def _source_file(text: str) -> Path | None:
     """A file that holds ``text``, named by its content, or None where the cache folder cannot be written."""
-    digest = hashlib.sha256((text + _simd_digest()).encode()).hexdigest()[:20]
     folder = cache_dir() / "kernels"
-    path = folder / f"kernel_{digest}.py"
+    path = folder / f"kernel_{_digest(text)}.py"
     try:
         if path.exists() and path.read_text() == text:
             return path
