@@ -1,0 +1,5 @@
+"""``python -m brfkit``."""
+
+from brfkit.cli import main
+
+main()

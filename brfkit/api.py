@@ -1,0 +1,124 @@
+"""The functions behind the commands, for use from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from brfkit.backends import get_backend
+from brfkit.checkpoint import Checkpoint, open_checkpoint
+from brfkit.data import load
+from brfkit.errors import BrfkitError
+from brfkit.evaluation import evaluate as evaluate_network
+from brfkit.task import Task
+
+
+def train(
+    dataset: str | None = None,
+    neuron: str | None = None,
+    *,
+    run_dir: str | Path,
+    config: str | Path | None = None,
+    settings: dict[str, Any] | None = None,
+    backend: str = "auto",
+    threads: int | None = None,
+    data_dir: str | Path | None = None,
+    resume: bool = False,
+    force: bool = False,
+) -> Any:
+    """Train a network as ``brfkit train`` does.
+
+    Args:
+        dataset, neuron: choose the published settings that everything else starts from.
+        run_dir: folder of the run.
+        config: file with settings.
+        settings: sections of single settings, such as ``{"training": {"epochs": 5}}``.
+        backend, threads: who computes.
+        data_dir: folder of the data sets.
+        resume, force: go on with a run, or overwrite it.
+
+    Returns:
+        :class:`brfkit.training.run.Result`.
+    """
+    from brfkit.training.resolve import resolve
+    from brfkit.training.run import train as run
+
+    resolved = resolve(dataset, neuron, file=config, overrides=settings)
+    return run(
+        resolved, run_dir, get_backend(backend, threads=threads), data_dir=data_dir, resume=resume, force=force
+    )
+
+
+def evaluate(
+    checkpoint: str | Path,
+    dataset: str | None = None,
+    *,
+    neuron: str | None = None,
+    permutation: Any = None,
+    limit_test: int | None = None,
+    batch_size: int = 256,
+    dtype: str = "float32",
+    backend: str = "auto",
+    threads: int | None = None,
+    data_dir: str | Path | None = None,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Evaluate a trained network on a test set as ``brfkit evaluate`` does.
+
+    Args:
+        checkpoint: run folder, checkpoint file, or published ``.pt``.
+        dataset: None takes the one of the run.
+        neuron: for a published file, which neuron it holds.
+        permutation: for psmnist, array or ``.npy`` file; None takes the one saved with the run.
+        limit_test, batch_size, dtype, backend, threads, data_dir, seed, progress: as for the command.
+
+    Returns:
+        The JSON object of the command: data set, neuron, backend, samples, accuracy (percent), loss, spikes.
+    """
+    opened = open_checkpoint(checkpoint, neuron)
+    name, task = _dataset_and_task(opened, dataset)
+    engine = get_backend(backend, threads=threads)
+    if permutation is None:
+        permutation = opened.extra.get("permutation")
+    data = load(name, data_dir=data_dir, limit_test=limit_test, permutation=permutation, seed=seed, splits=("test",))
+    if data.channels != opened.network.inputs or data.classes > opened.network.outputs:
+        raise BrfkitError(
+            f"{checkpoint} takes {opened.network.inputs} channels and tells {opened.network.outputs} classes apart; "
+            f"{name} has {data.channels} and {data.classes}"
+        )
+    weights = {key: value.astype(np.dtype(dtype)) for key, value in opened.weights.items()}
+    result = evaluate_network(
+        opened.network, weights, data.test, task, engine, batch_size=batch_size, progress=progress
+    )
+    return {
+        "dataset": name,
+        "neuron": opened.network.layers[0].neuron,
+        "backend": engine.name,
+        **result.to_dict(),
+        "parameters": opened.network.parameter_count(),
+    }
+
+
+def _dataset_and_task(checkpoint: Checkpoint, dataset: str | None) -> tuple[str, Task]:
+    """Which data set, and where loss and accuracy are taken: as trained, or as published."""
+    from brfkit.training.config import Config
+    from brfkit.training.resolve import task_of
+
+    stored = checkpoint.meta.get("config")
+    if stored is not None:
+        config = Config.from_dict(stored)
+        return dataset or config.data.dataset, config.task
+    if dataset is None:
+        raise BrfkitError("this checkpoint does not say what it was trained on; use --dataset")
+    return dataset, task_of(dataset, checkpoint.network.layers[0].neuron)
+
+
+def simulate(*args: Any, **kwargs: Any) -> Any:
+    """See :func:`brfkit.simulation.simulate`."""
+    from brfkit.simulation import simulate as run
+
+    return run(*args, **kwargs)

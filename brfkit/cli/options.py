@@ -1,0 +1,105 @@
+"""Options that several commands share, and how results are printed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+BACKENDS = ("auto", "numba", "cupy", "torch", "reference")
+
+
+def common(function: F) -> F:
+    """``--json`` and ``--debug``, and the log on stderr."""
+
+    def set_up(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
+        logging.basicConfig(level=logging.DEBUG if value else logging.WARNING, format="%(levelname)s: %(message)s")
+        for noisy in ("numba", "matplotlib", "h5py", "PIL"):
+            logging.getLogger(noisy).setLevel(logging.WARNING)
+        return value
+
+    debug = click.option("--debug", is_flag=True, expose_value=False, callback=set_up, help="Show tracebacks.")
+    as_json = click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
+    return as_json(debug(function))
+
+
+def computing(function: F) -> F:
+    """``--backend``, ``--threads`` and ``--seed``."""
+    backend = click.option(
+        "--backend",
+        type=click.Choice(BACKENDS),
+        default="auto",
+        show_default=True,
+        help="Who computes; auto: cupy where a CUDA device works, else numba.",
+    )
+    threads = click.option(
+        "--threads", type=click.IntRange(1), default=None, help="CPU threads.  [default: all processors]"
+    )
+    seed = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Makes a run repeatable.")
+    return backend(threads(seed(function)))
+
+
+def data_dir(function: F) -> F:
+    """``--data-dir``."""
+    return click.option(
+        "--data-dir",
+        type=click.Path(file_okay=False),
+        envvar="BRFKIT_DATA_DIR",
+        show_envvar=True,
+        help="Folder of the data sets.  [default: the user's cache folder]",
+    )(function)
+
+
+def limit_threads(threads: int | None) -> None:
+    """Bound the threads of torch too, where it is used."""
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON knows it: what is not finite becomes null."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if hasattr(value, "item") and not isinstance(value, str):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def print_json(values: Mapping[str, Any]) -> None:
+    click.echo(json.dumps(plain(values)))
+
+
+def print_table(title: str, rows: Mapping[str, Any]) -> None:
+    """A two-column table on stdout."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, show_header=False, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="bold")
+    table.add_column()
+    for key, value in rows.items():
+        table.add_row(key, number(value))
+    Console().print(table)
+
+
+def number(value: Any) -> str:
+    """A value for people."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return str(value)

@@ -1,0 +1,1 @@
+"""Training by BPTT. Importing this imports torch."""

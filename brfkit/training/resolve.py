@@ -1,0 +1,68 @@
+"""From what the user said to a full configuration: defaults, preset, file, single settings, in this order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from brfkit.errors import BrfkitError
+from brfkit.task import Task
+from brfkit.training.config import Config, merge, parse_toml, read_config_file
+from brfkit.training.presets import find_preset
+
+
+def resolve(
+    dataset: str | None = None,
+    neuron: str | None = None,
+    *,
+    file: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Config:
+    """The configuration of a run.
+
+    Args:
+        dataset, neuron: choose the preset; None takes them from the file, else ``tones`` and the preset's neuron.
+        file: ``.toml`` or ``.json`` with sections.
+        overrides: sections whose keys come last.
+    """
+    sections = read_config_file(file) if file is not None else {}
+    overrides = overrides or {}
+    dataset = dataset or _get(overrides, "data", "dataset") or _get(sections, "data", "dataset") or "tones"
+    neuron = neuron or _get(overrides, "network", "neuron") or _get(sections, "network", "neuron")
+    _, preset = find_preset(str(dataset), neuron if neuron is None else str(neuron))
+    merged = merge(merge(preset, sections), overrides)
+    merged = merge(merged, {"data": {"dataset": dataset}, "network": {"neuron": neuron} if neuron else {}})
+    return Config.from_dict(merged)
+
+
+def task_of(dataset: str, neuron: str) -> Task:
+    """The published way to take loss and accuracy for a data set and neuron."""
+    name, preset = find_preset(dataset, neuron)
+    if name is None:
+        raise BrfkitError(f"there is no published setting for {dataset} with {neuron} neurons")
+    return Config.from_dict({"task": preset.get("task", {})}).task
+
+
+def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
+    """Sections from ``section.key=value`` strings; values are written as in TOML, text also without quotes."""
+    sections: dict[str, Any] = {}
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        keys = path.strip().split(".", 2)
+        if not equals or len(keys) < 2 or not all(keys):
+            raise BrfkitError(f"{setting!r} is not of the form section.key=value")
+        try:
+            value = parse_toml(f"value = {text}")["value"]
+        except ValueError:
+            value = text.strip()
+        nested: Any = value
+        for key in reversed(keys):
+            nested = {key: nested}
+        sections = merge(sections, nested)
+    return sections
+
+
+def _get(sections: Mapping[str, Any], section: str, key: str) -> Any:
+    values = sections.get(section)
+    return values.get(key) if isinstance(values, Mapping) else None
