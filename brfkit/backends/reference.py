@@ -5,7 +5,7 @@ Every other backend is proved against this one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,15 +14,11 @@ from numpy.typing import NDArray
 
 from brfkit.backends.base import Backend, Gradients, Input, State, Trace, check_input, check_names, get_initial_state
 from brfkit.codegen.model import Model, build_model
-from brfkit.codegen.python_printer import build
+from brfkit.codegen.python_printer import NUMPY, build
+from brfkit.errors import BrfkitError
 from brfkit.events import Events
 from brfkit.network import Layer, Network
 from brfkit.neurons import get_surrogate, ops
-
-
-def numpy_namespace(spike: Callable[[NDArray], NDArray] = ops.spike) -> dict[str, Any]:
-    """What generated NumPy code refers to."""
-    return {"np": np, "spike": spike, "greater": lambda a, b: np.greater(a, b).astype(np.result_type(a, b))}
 
 
 def derive_values(
@@ -31,7 +27,7 @@ def derive_values(
     """The derived values [H] of a layer by name, and the arguments that they were made from."""
     arguments: dict[str, Any] = {p: weights[f"{layer.name}.{p}"] for p in model.parameters}
     arguments |= model.neuron.resolve_constants(dt, layer.constants)
-    values = build(model.derive, "numpy", numpy_namespace())(*(arguments[name] for name in model.derive.inputs))
+    values = model.derive_numpy(*(arguments[name] for name in model.derive.inputs))
     return dict(zip(model.derived, values, strict=True)), arguments
 
 
@@ -41,12 +37,21 @@ def derive_gradients(
     """Gradients of the neuron's own parameters from those of its derived values."""
     program = model.derive_vjp
     inputs = {**arguments, **{f"{name}_bar": bar for name, bar in bars.items()}}
-    values = build(program, "numpy", numpy_namespace())(*(inputs[name] for name in program.inputs))
+    values = model.derive_vjp_numpy(*(inputs[name] for name in program.inputs))
     shape = (layer.units,)
     return {
         f"{layer.name}.{name}": np.broadcast_to(value, shape).astype(next(iter(bars.values())).dtype)
         for name, value in zip(model.parameters, values, strict=True)
     }
+
+
+def check_events(events: Events) -> None:
+    """Refuse channels and offsets that do not exist (a negative channel would count from the end)."""
+    indices, indptr = events.indices, events.indptr
+    if indices.size and not (indices.min() >= 0 and indices.max() < events.channels):
+        raise BrfkitError(f"events name channels outside 0 … {events.channels - 1}")
+    if indptr.size and (indptr.min() < 0 or indptr.max() > indices.size or (np.diff(indptr, axis=1) < 0).any()):
+        raise BrfkitError("the offsets of the events point outside their indices")
 
 
 @dataclass
@@ -89,8 +94,11 @@ class ReferenceBackend(Backend):
         network.check(weights)
         _, batch = check_input(network, x)
         check_names(network, record, "record")
-        first = x.dense(np.float64) if isinstance(x, Events) else np.asarray(x, np.float64)
-        signal = first
+        if isinstance(x, Events):
+            check_events(x)
+            signal = x.dense(np.float64)
+        else:
+            signal = np.asarray(x, np.float64)
         state = get_initial_state(network, batch, np.float64, initial_state)
         counts: dict[str, NDArray[np.int64]] = {}
         records: dict[str, NDArray] = {}
@@ -102,7 +110,8 @@ class ReferenceBackend(Backend):
                 counts[layer.name] = np.rint(output.sum((0, 2))).astype(np.int64)
             records |= {k: after[k] for k in record if k in after}
             signal = output
-        return Trace(signal, counts, state, records, (network, weights, traces) if differentiate else None)
+        saved = (network, weights, traces, isinstance(x, Events)) if differentiate else None
+        return Trace(signal, counts, state, records, saved)
 
     def _scan_layer(
         self, layer: Layer, dt: float, weights: Mapping[str, NDArray], signal: NDArray, state: State
@@ -111,10 +120,10 @@ class ReferenceBackend(Backend):
         model = build_model(layer.neuron, layer.options, layer.surrogate)
         derived, arguments = derive_values(model, layer, weights, dt)
         values = {**layer.spec.resolve_constants(dt, layer.constants), **derived}
-        spike = ops.spike
+        spike: Callable[[NDArray], NDArray] = ops.spike
         if self.smooth and layer.surrogate_name is not None:
             spike = get_surrogate(layer.surrogate_name).primitive
-        step = build(model.step, "numpy", numpy_namespace(spike))
+        step = build(model.step, "numpy", NUMPY | {"spike": spike})
 
         name = layer.name
         w_in, w_rec = weights[f"{name}.w_in"], weights.get(f"{name}.w_rec")
@@ -157,7 +166,13 @@ class ReferenceBackend(Backend):
         input_grad: bool = False,
         initial_state_grad: bool = False,
     ) -> Gradients:
-        network, weights, traces = trace.saved
+        if trace.saved is None:
+            raise BrfkitError("this trace keeps nothing to differentiate; scan with differentiate=True")
+        network, weights, traces, from_events = trace.saved
+        if input_grad and from_events:
+            raise BrfkitError("events have no gradient; give the input as a dense array")
+        if output_grad is not None and output_grad.shape != trace.outputs.shape:
+            raise BrfkitError(f"output_grad has shape {output_grad.shape}, not {trace.outputs.shape}")
         final = dict(final_state_grad or {})
         check_names(network, list(final), "gradient of final state")
         signal_bar = np.zeros_like(trace.outputs) if output_grad is None else np.asarray(output_grad, np.float64)
@@ -179,7 +194,7 @@ class ReferenceBackend(Backend):
     ) -> NDArray:
         """One layer back through time; returns the gradient of its input signal [T, B, I]."""
         layer, model, name = trace.layer, trace.model, trace.layer.name
-        step_vjp = build(model.step_vjp, "numpy", numpy_namespace())
+        step_vjp = build(model.step_vjp, "numpy", NUMPY)
         w_rec = weights.get(f"{name}.w_rec")
         steps, batch, units = trace.current.shape
         states_bar = {s: np.array(final.get(f"{name}.{s}", np.zeros((batch, units)))) for s in model.states}

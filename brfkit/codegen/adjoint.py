@@ -56,7 +56,8 @@ def vjp(program: Program, wrt: tuple[str, ...], surrogate: Program | None = None
     Inputs of the result are the program's inputs and one cotangent per output (``<output>_bar``); its outputs are the
     cotangents of ``wrt`` (``<input>_bar``). ``spike(x)`` contributes ``g * surrogate(x)``.
     """
-    builder = Builder("g")
+    names = tuple(cotangent(name) for name in program.output_names)
+    builder = Builder("g", taken={*program.inputs, *names, *(s.target for s in program.statements)})
     builder.statements.extend(program.statements)
     bars: dict[str, Operand] = {}
 
@@ -64,7 +65,6 @@ def vjp(program: Program, wrt: tuple[str, ...], surrogate: Program | None = None
         if isinstance(name, str):
             bars[name] = builder.emit("add", bars[name], value) if name in bars else value
 
-    names = tuple(cotangent(name) for name in program.output_names)
     for output, name in zip(program.outputs, names, strict=True):
         accumulate(output, name)
     for statement in reversed(program.statements):

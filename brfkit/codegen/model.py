@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from typing import Any
 
 from brfkit.codegen.adjoint import vjp
 from brfkit.codegen.program import Program, parse
+from brfkit.codegen.python_printer import NUMPY, build
 from brfkit.errors import BrfkitError
 from brfkit.neurons import Neuron, get_neuron, get_surrogate
 
@@ -52,6 +54,16 @@ class Model:
         return vjp(self.step, ("x", *self.states, *self.derived), self.surrogate)
 
     @cached_property
+    def derive_numpy(self) -> Callable[..., tuple[Any, ...]]:
+        """``derive`` as a function of arrays."""
+        return build(self.derive, "numpy", NUMPY)
+
+    @cached_property
+    def derive_vjp_numpy(self) -> Callable[..., tuple[Any, ...]]:
+        """``derive_vjp`` as a function of arrays."""
+        return build(self.derive_vjp, "numpy", NUMPY)
+
+    @cached_property
     def derive_vjp(self) -> Program:
         """Cotangents of the parameters from those of the derived values."""
         return vjp(self.derive, self.parameters)
@@ -64,8 +76,20 @@ def _build(neuron: Neuron, options: tuple[tuple[str, bool], ...], surrogate: str
     step = parse(neuron.step, fixed)
     if len(step.outputs) != 1 + len(neuron.states):
         raise BrfkitError(f"neuron {neuron.name}: step must return its output and one value per state")
+    derive = parse(neuron.derive, fixed)
+    constants = {"dt", *neuron.constants}
+    _check_inputs(neuron, derive, {p.name for p in neuron.parameters} | constants)
+    _check_inputs(neuron, step, {"x", *neuron.states, *derive.output_names} | constants)
     names = ("out", *(f"{state}_next" for state in neuron.states))
-    return Model(neuron, parse(neuron.derive, fixed), replace(step, output_names=names), slope)
+    return Model(neuron, derive, replace(step, output_names=names), slope)
+
+
+def _check_inputs(neuron: Neuron, program: Program, known: set[str]) -> None:
+    """Arguments are matched by name, so one that nothing provides is a mistake in the specification."""
+    for name in program.inputs:
+        if name not in known:
+            have = ", ".join(sorted(known))
+            raise BrfkitError(f"neuron {neuron.name}: {program.name} takes {name!r}, which is none of {have}")
 
 
 def build_model(name: str, options: Mapping[str, bool] | None = None, surrogate: str | None = None) -> Model:

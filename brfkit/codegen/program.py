@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,11 +63,12 @@ class Program:
 
 
 class Builder:
-    """Collects statements and folds what is constant."""
+    """Collects statements and folds what is constant. A fresh name is ``prefix`` and a number, none of ``taken``."""
 
-    def __init__(self, prefix: str = "t") -> None:
+    def __init__(self, prefix: str = "t", taken: Iterable[str] = ()) -> None:
         self.statements: list[Statement] = []
         self._prefix = prefix
+        self._taken = set(taken)
         self._count = 0
 
     def emit(self, op: str, *args: Operand) -> Operand:
@@ -76,7 +77,8 @@ class Builder:
         if folded is not None:
             return folded
         self._count += 1
-        target = f"{self._prefix}{self._count}"
+        while (target := f"{self._prefix}{self._count}") in self._taken:
+            self._count += 1
         self.statements.append(Statement(target, op, args))
         return target
 
@@ -148,8 +150,9 @@ class _Parser:
             raise BrfkitError(f"{function!r} must be a plain function made with def")
         self._definition = tree.body[0]
         self._globals = function.__globals__
-        self._builder = Builder()
         arguments = [a.arg for a in self._definition.args.args]
+        names = {node.id for node in ast.walk(self._definition) if isinstance(node, ast.Name)}
+        self._builder = Builder(taken=names.union(arguments))
         self._inputs = tuple(a for a in arguments if a not in fixed)
         self._values: dict[str, Operand] = {a: a for a in self._inputs}
         self._values.update({a: float(fixed[a]) for a in arguments if a in fixed})
@@ -192,6 +195,12 @@ class _Parser:
         self._values[node.targets[0].id] = self._expression(node.value)
 
     def _expression(self, node: ast.expr) -> Operand:
+        try:
+            return self._operation(node)
+        except (ArithmeticError, ValueError) as error:
+            raise self._error(node, f"{ast.unparse(node)!r} cannot be computed ({error})") from None
+
+    def _operation(self, node: ast.expr) -> Operand:
         if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
             return float(node.value)
         if isinstance(node, ast.Name):

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from brfkit.codegen.program import Operand, Program, Statement
+from brfkit.neurons import ops
 
 INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 
@@ -15,6 +18,13 @@ _CALLS = {
     | {"minimum": "np.minimum", "maximum": "np.maximum"},
     "torch": {"sqrt": "torch.sqrt", "exp": "torch.exp", "abs": "torch.abs", "sign": "torch.sign"}
     | {"minimum": "minimum", "maximum": "maximum"},
+}
+
+# What generated NumPy code refers to.
+NUMPY: dict[str, Any] = {
+    "np": np,
+    "spike": ops.spike,
+    "greater": lambda a, b: np.greater(a, b).astype(np.result_type(a, b)),
 }
 
 

@@ -263,7 +263,7 @@ class _ForwardTile:
             start = layout.pack_bits(self.state[f"{p.layer.name}.z"][part])
             bits[: start.size] = start.reshape(-1)
         row = tile * layout.width
-        current = np.zeros(steps * row if self.keep else row, dtype)
+        current = np.empty(steps * row if self.keep else row, dtype)
         segments = -(-steps // saved.segment) if self.keep else 0
         checkpoint = np.empty(max(segments * state.size, 1), dtype)
         wanted = [s for s in p.model.states if f"{p.layer.name}.{s}" in self.records]

@@ -13,6 +13,7 @@ import math
 import operator
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
@@ -145,6 +146,17 @@ def _splat(vec: Vec, value: float) -> ir.Constant:
     return ir.Constant(_llvm(vec), [ir.Constant(_element(vec.dtype), value)] * vec.lanes)
 
 
+def _call(builder: Any, name: str, result: ir.Type, args: list[Any]) -> Any:
+    """Call an external function or LLVM intrinsic, declared once per module."""
+    known = builder.module.globals.get(name)
+    declared = known or ir.Function(builder.module, ir.FunctionType(result, [a.type for a in args]), name)
+    return builder.call(declared, args)
+
+
+def _fmuladd(builder: Any, vec: Vec, a: Any, b: Any, c: Any) -> Any:
+    return _call(builder, f"llvm.fmuladd.v{vec.lanes}f{vec.dtype.bitwidth}", _llvm(vec), [a, b, c])
+
+
 @intrinsic
 def fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
     """``a * b + c``, rounded once where the processor can."""
@@ -152,12 +164,7 @@ def fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
         return None
 
     def codegen(context: Any, builder: Any, sig: Any, args: tuple) -> Any:
-        ty = _llvm(a)
-        name = f"llvm.fmuladd.v{a.lanes}f{a.dtype.bitwidth}"
-        function = builder.module.globals.get(name) or ir.Function(
-            builder.module, ir.FunctionType(ty, [ty, ty, ty]), name
-        )
-        return builder.call(function, args)
+        return _fmuladd(builder, a, *args)
 
     return a(a, a, a), codegen
 
@@ -168,10 +175,7 @@ def _unary_llvm(name: str, doc: str) -> Any:
             return None
 
         def codegen(context: Any, builder: Any, sig: Any, args: tuple) -> Any:
-            ty = _llvm(x)
-            full = f"llvm.{name}.v{x.lanes}f{x.dtype.bitwidth}"
-            function = builder.module.globals.get(full) or ir.Function(builder.module, ir.FunctionType(ty, [ty]), full)
-            return builder.call(function, args)
+            return _call(builder, f"llvm.{name}.v{x.lanes}f{x.dtype.bitwidth}", _llvm(x), list(args))
 
         return x(x), codegen
 
@@ -232,78 +236,42 @@ def count_trailing_zeros(typingctx: Any, x: Any) -> Any:
     return types.int64(types.uint64), codegen
 
 
-@intrinsic
-def popcount(typingctx: Any, x: Any) -> Any:
-    """Number of set bits of a uint64."""
-    if x != types.uint64:
-        return None
-
-    def codegen(context: Any, builder: Any, sig: Any, args: tuple) -> Any:
-        return builder.ctpop(args[0])
-
-    return types.int64(types.uint64), codegen
-
-
-@intrinsic
-def total(typingctx: Any, x: Any) -> Any:
-    """Sum over the lanes, pairwise: halves are added until one number is left."""
-    if not isinstance(x, Vec):
-        return None
-
-    def codegen(context: Any, builder: Any, sig: Any, args: tuple) -> Any:
-        value, lanes = args[0], x.lanes
-        while lanes > 1:
-            lanes //= 2
-            low = ir.Constant(ir.VectorType(INT32, lanes), list(range(lanes)))
-            high = ir.Constant(ir.VectorType(INT32, lanes), list(range(lanes, 2 * lanes)))
-            undef = ir.Constant(value.type, ir.Undefined)
-            value = builder.fadd(builder.shuffle_vector(value, undef, low), builder.shuffle_vector(value, undef, high))
-        return builder.extract_element(value, INT32(0))
-
-    return x.dtype(x), codegen
+# Chebyshev interpolation of exp on |r| <= ln 2 / 2 in powers of r; relative error 4e-9.
+_EXP_POLYNOMIAL = np.polynomial.chebyshev.Chebyshev.interpolate(
+    np.exp, 6, domain=[-0.5 * math.log(2), 0.5 * math.log(2)]
+).convert(kind=np.polynomial.Polynomial)
 
 
 @intrinsic
 def vexp(typingctx: Any, x: Any) -> Any:
-    """``exp`` of every lane, float32: relative error below 2e-7, 0 below about -87.
+    """``exp`` of every lane, float32: relative error below 2e-7, arguments held between -87.3 and 88.7.
 
-    Range reduction to |r| <= ln 2 / 2 in two pieces, the Taylor polynomial of degree 7 in Horner form (its
-    remainder there is below 6e-9), then the exponent is put in place by integer addition.
+    The argument is split into n ln 2 + r, the exponential of r is a polynomial, and 2**n is put in place by integer
+    addition to the exponent. NaN stays NaN.
     """
     if not (isinstance(x, Vec) and x.dtype == types.float32):
         return None
 
     def codegen(context: Any, builder: Any, sig: Any, args: tuple) -> Any:
-        vec, ints = _llvm(x), ir.VectorType(INT32, x.lanes)
+        ints = ir.VectorType(INT32, x.lanes)
 
         def const(value: float) -> ir.Constant:
             return _splat(x, value)
 
-        def fmuladd(a: Any, b: Any, c: Any) -> Any:
-            name = f"llvm.fmuladd.v{x.lanes}f32"
-            function = builder.module.globals.get(name) or ir.Function(
-                builder.module, ir.FunctionType(vec, [vec] * 3), name
-            )
-            return builder.call(function, [a, b, c])
-
-        value = args[0]
-        value = builder.select(builder.fcmp_ordered("<", value, const(-104.0)), const(-104.0), value)
+        value = builder.select(builder.fcmp_ordered("<", args[0], const(-87.3)), const(-87.3), args[0])
         value = builder.select(builder.fcmp_ordered(">", value, const(88.7)), const(88.7), value)
         magic = const(12582912.0)  # 1.5 * 2**23: adding it rounds to an integer held in the low bits
-        shifted = builder.fadd(builder.fmul(value, const(1.4426950408889634)), magic)
+        shifted = _fmuladd(builder, x, value, const(1.4426950408889634), magic)
         n = builder.fsub(shifted, magic)
-        r = fmuladd(n, const(-0.693359375), value)
-        r = fmuladd(n, const(2.12194440054690583e-4), r)
-        p = const(1 / math.factorial(7))
-        for k in range(6, -1, -1):
-            p = fmuladd(p, r, const(1 / math.factorial(k)))
-        n_int = builder.sub(
-            builder.bitcast(shifted, ints), ir.Constant(ints, [ir.Constant(INT32, 0x4B400000)] * x.lanes)
-        )
-        exponent = builder.shl(n_int, ir.Constant(ints, [ir.Constant(INT32, 23)] * x.lanes))
-        scaled = builder.bitcast(builder.add(builder.bitcast(p, ints), exponent), vec)
-        tiny = builder.fcmp_ordered("<", args[0], const(-87.0))
-        return builder.select(tiny, const(0.0), scaled)
+        r = _fmuladd(builder, x, n, const(-0.693359375), value)
+        r = _fmuladd(builder, x, n, const(2.12194440054690583e-4), r)
+        p = const(_EXP_POLYNOMIAL.coef[-1])
+        for coefficient in _EXP_POLYNOMIAL.coef[-2::-1]:
+            p = _fmuladd(builder, x, p, r, const(coefficient))
+        exponent = builder.shl(
+            builder.bitcast(shifted, ints), ir.Constant(ints, [ir.Constant(INT32, 23)] * x.lanes)
+        )  # the bits of the magic number are shifted out
+        return builder.bitcast(builder.add(builder.bitcast(p, ints), exponent), _llvm(x))
 
     return x(x), codegen
 
@@ -317,12 +285,9 @@ def vexp_libm(typingctx: Any, x: Any) -> Any:
     def codegen(context: Any, builder: Any, sig: Any, args: tuple) -> Any:
         element = _element(x.dtype)
         name = "exp" if x.dtype == types.float64 else "expf"
-        function = builder.module.globals.get(name) or ir.Function(
-            builder.module, ir.FunctionType(element, [element]), name
-        )
         out = ir.Constant(_llvm(x), ir.Undefined)
         for lane in range(x.lanes):
-            value = builder.call(function, [builder.extract_element(args[0], INT32(lane))])
+            value = _call(builder, name, element, [builder.extract_element(args[0], INT32(lane))])
             out = builder.insert_element(out, value, INT32(lane))
         return out
 

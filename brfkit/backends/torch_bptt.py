@@ -1,0 +1,322 @@
+"""Eager PyTorch: the generated step in a Python loop, differentiated by autograd.
+
+Slow, but it runs on every device that torch knows, also where there are no kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from brfkit.backends.base import Backend, Gradients, Input, Trace, check_input, check_names, get_initial_state
+from brfkit.backends.reference import check_events
+from brfkit.codegen.model import Model, build_model
+from brfkit.codegen.python_printer import build
+from brfkit.errors import BrfkitError
+from brfkit.events import Events
+from brfkit.network import Layer, Network
+
+Tensors = dict[str, Tensor]
+
+
+class _Spike(torch.autograd.Function):
+    """Θ(x) going forward, the surrogate's derivative going back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, slope: Callable[[Tensor], tuple[Tensor]]) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.slope = slope
+        return (x > 0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        return grads[0] * ctx.slope(x)[0], None
+
+
+def torch_namespace(model: Model) -> dict[str, Any]:
+    """What generated torch code of this model refers to."""
+    scope: dict[str, Any] = {
+        "torch": torch,
+        "greater": lambda a, b: (a > b).to(torch.result_type(a, b)),
+        # As the adjoint rules have it: on a tie the gradient goes to one side, where torch.minimum halves it.
+        "minimum": lambda a, b: torch.where(a > b, b, a),
+        "maximum": lambda a, b: torch.where(a > b, a, b),
+    }
+    if model.surrogate is not None:
+        slope = build(model.surrogate, "torch", dict(scope))
+        scope["spike"] = lambda x: _Spike.apply(x, slope)
+    return scope
+
+
+@lru_cache(maxsize=128)
+def _functions(model: Model) -> tuple[Callable[..., tuple[Any, ...]], Callable[..., tuple[Any, ...]]]:
+    scope = torch_namespace(model)
+    return build(model.derive, "torch", scope), build(model.step, "torch", scope)
+
+
+def run_layer(
+    layer: Layer,
+    dt: float,
+    weights: Mapping[str, Tensor],
+    signal: Tensor,
+    state: Mapping[str, Tensor] | None = None,
+    record: Sequence[str] = (),
+) -> tuple[Tensor, Tensors, Tensors]:
+    """One layer over all steps, differentiable in every tensor.
+
+    Args:
+        layer: description.
+        dt: time step δ in the time unit of ω.
+        weights: without the layer's prefix, as :meth:`Layer.shapes` lists them; one dtype, one device.
+        signal: input [T, B, I].
+        state: initial state by symbol, [B, H], ``z`` for the last spikes; what is missing is 0.
+        record: symbols of states, or ``z``, to return for every step.
+
+    Returns:
+        Output [T, B, H], the state after the last step by symbol [B, H], the records [T, B, H].
+    """
+    model = build_model(layer.neuron, layer.options, layer.surrogate)
+    derive, step = _functions(model)
+    # Without dimensions, so that they take the dtype and device of what they meet.
+    constants = layer.spec.resolve_constants(dt, layer.constants)
+    values: dict[str, Any] = {n: torch.tensor(v, dtype=torch.float64) for n, v in constants.items()}
+    values |= {p: weights[p] for p in model.parameters}
+    values |= dict(zip(model.derived, derive(*(values[i] for i in model.derive.inputs)), strict=True))
+
+    names = (*model.states, *(("z",) if layer.spec.spiking and "z" not in model.states else ()))
+    shape = (signal.shape[1], layer.units)
+    given = state or {}
+    now: Tensors = {s: given[s] if s in given else signal.new_zeros(shape) for s in names}
+    kept: dict[str, list[Tensor]] = {name: [] for name in {*record, "out"}}
+    current = signal @ weights["w_in"].T + weights.get("bias", 0.0)  # [T, B, H]
+    for x in current:
+        values |= now
+        values["x"] = x + now["z"] @ weights["w_rec"].T if layer.recurrent else x
+        out, *after = (_full(v, x) for v in step(*(values[i] for i in model.step.inputs)))
+        now = dict(zip(model.states, after, strict=True))
+        if layer.spec.spiking:
+            now["z"] = out
+        for name, steps in kept.items():
+            steps.append(out if name == "out" else now[name])
+    stacked = {name: torch.stack(steps) if steps else current for name, steps in kept.items()}
+    return stacked["out"], now, {name: stacked[name] for name in record}
+
+
+def _full(value: Tensor | float, like: Tensor) -> Tensor:
+    """``value`` in the shape of ``like``; a step may return a number or one value per unit."""
+    if isinstance(value, Tensor):
+        return value.expand_as(like)
+    return torch.full_like(like, value)
+
+
+def run_network(
+    network: Network, weights: Mapping[str, Tensor], x: Tensor | Events, state: Mapping[str, Tensor] | None = None
+) -> tuple[Tensor, Tensors]:
+    """A network over all steps, differentiable in every tensor.
+
+    Args:
+        network: description.
+        weights: by name, as :meth:`Network.shapes` lists them; one dtype, one device.
+        x: [T, B, I] or events.
+        state: initial state ``<layer>.<state>`` [B, H]; what is missing is 0.
+
+    Returns:
+        Output [T, B, O] and the final state by name.
+
+    Raises:
+        BrfkitError: names or shapes that do not fit the network.
+    """
+    _, batch = check_input(network, x)  # type: ignore[arg-type]  # only its shape is read
+    _check_tensors(network, weights, state or {}, batch)
+    like = next(iter(weights.values()))
+    signal = _dense(x, like.dtype, like.device) if isinstance(x, Events) else x
+    output, final, _, _ = _run(network, weights, signal, state or {}, ())
+    return output, final
+
+
+def _check_tensors(network: Network, weights: Mapping[str, Tensor], state: Mapping[str, Tensor], batch: int) -> None:
+    shapes = network.shapes()
+    if missing := [name for name in shapes if name not in weights]:
+        raise BrfkitError(f"weight {missing[0]} is missing")
+    check_names(network, list(state), "initial state")
+    units = {layer.name: layer.units for layer in network.layers}
+    wanted = shapes | {name: (batch, units[name.rpartition(".")[0]]) for name in state}
+    for name, value in (*weights.items(), *state.items()):
+        if name not in wanted:
+            raise BrfkitError(f"weight {name} does not belong to this network")
+        if tuple(value.shape) != wanted[name]:
+            raise BrfkitError(f"{name} has shape {tuple(value.shape)}, this network needs {wanted[name]}")
+
+
+def _run(
+    network: Network, weights: Mapping[str, Tensor], signal: Tensor, state: Mapping[str, Tensor], record: Sequence[str]
+) -> tuple[Tensor, Tensors, Tensors, dict[str, Tensor]]:
+    """Output, final state, records and spike counts [B] of a whole network."""
+    final: Tensors = {}
+    records: Tensors = {}
+    counts: Tensors = {}
+    for layer in network.layers:
+        prefix = f"{layer.name}."
+        own = {n.removeprefix(prefix): v for n, v in weights.items() if n.startswith(prefix)}
+        start = {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}
+        wanted = [n.removeprefix(prefix) for n in record if n.startswith(prefix)]
+        signal, after, kept = run_layer(layer, network.dt, own, signal, start, wanted)
+        final |= {prefix + n: v for n, v in after.items()}
+        records |= {prefix + n: v for n, v in kept.items()}
+        if layer.spec.spiking:
+            counts[layer.name] = torch.count_nonzero(signal.detach(), dim=(0, 2))
+    return signal, final, records, counts
+
+
+def _dense(events: Events, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Events as an array [T, B, I], filled on the device."""
+    check_events(events)
+    counts = np.diff(events.indptr, axis=1).reshape(-1)
+    start = np.cumsum(counts) - counts
+    at = np.repeat(events.indptr[:, :-1].reshape(-1) - start, counts) + np.arange(counts.sum())
+    cell = np.repeat(np.arange(counts.size), counts)
+    places = (cell % max(events.steps, 1), cell // max(events.steps, 1), events.indices[at].astype(np.int64))
+    x = torch.zeros((events.steps, events.batch, events.channels), dtype=dtype, device=device)
+    one = torch.ones((), dtype=dtype, device=device)
+    return x.index_put_(tuple(torch.from_numpy(p).to(device) for p in places), one, accumulate=True)
+
+
+@dataclass
+class _Saved:
+    """The graph of a scan: leaves and results."""
+
+    network: Network
+    weights: Tensors
+    x: Tensor
+    from_events: bool
+    state: Tensors
+    output: Tensor
+    final: Tensors
+
+
+class TorchBackend(Backend):
+    """Eager PyTorch in float32 or float64 (the dtype of the weights).
+
+    Args:
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, …
+        threads: CPU threads during a scan; None leaves torch's setting as it is.
+
+    Raises:
+        BrfkitError: the device does not exist or does not work here.
+    """
+
+    name = "torch"
+
+    def __init__(self, device: str = "cpu", threads: int | None = None) -> None:
+        try:
+            self.device = torch.device(device)
+            torch.zeros(1, device=self.device).item()
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            reason = str(error).strip().split("\n")[0]
+            raise BrfkitError(f"device {device!r} cannot be used by torch {torch.__version__}: {reason}") from None
+        self.threads = threads
+
+    @contextmanager
+    def _threads(self) -> Iterator[None]:
+        before = torch.get_num_threads()
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        try:
+            yield
+        finally:
+            if self.threads is not None:
+                torch.set_num_threads(before)
+
+    def _leaf(self, value: NDArray, dtype: torch.dtype, differentiate: bool) -> Tensor:
+        tensor = torch.tensor(np.ascontiguousarray(value), dtype=dtype, device=self.device)
+        return tensor.requires_grad_(differentiate)
+
+    def scan(
+        self,
+        network: Network,
+        weights: Mapping[str, NDArray],
+        x: Input,
+        *,
+        initial_state: Mapping[str, NDArray] | None = None,
+        record: Sequence[str] = (),
+        differentiate: bool = False,
+    ) -> Trace:
+        _, batch = check_input(network, x)
+        check_names(network, record, "record")
+        dtype = _dtype(network, weights)
+        state = get_initial_state(network, batch, np.float64, initial_state)
+        with self._threads(), torch.set_grad_enabled(differentiate):
+            leaves = {name: self._leaf(value, dtype, differentiate) for name, value in weights.items()}
+            start = {name: self._leaf(value, dtype, differentiate) for name, value in state.items()}
+            signal = _dense(x, dtype, self.device) if isinstance(x, Events) else self._leaf(x, dtype, differentiate)
+            output, final, records, counts = _run(network, leaves, signal, start, record)
+        saved = _Saved(network, leaves, signal, isinstance(x, Events), start, output, final)
+        return Trace(
+            _array(output),
+            {name: _array(value) for name, value in counts.items()},
+            {name: _array(value) for name, value in final.items()},
+            {name: _array(value) for name, value in records.items()},
+            saved if differentiate else None,
+        )
+
+    def scan_vjp(
+        self,
+        trace: Trace,
+        output_grad: NDArray | None,
+        *,
+        final_state_grad: Mapping[str, NDArray] | None = None,
+        input_grad: bool = False,
+        initial_state_grad: bool = False,
+    ) -> Gradients:
+        saved = trace.saved
+        if not isinstance(saved, _Saved):
+            raise BrfkitError("this trace keeps nothing to differentiate; scan with differentiate=True")
+        if input_grad and saved.from_events:
+            raise BrfkitError("events have no gradient; give the input as a dense array")
+        given = dict(final_state_grad or {})
+        check_names(saved.network, list(given), "gradient of final state")
+        pairs = [(saved.output, output_grad, "output_grad")] if output_grad is not None else []
+        pairs += [(saved.final[name], bar, f"gradient of final state {name}") for name, bar in given.items()]
+        for tensor, bar, what in pairs:
+            if tuple(tensor.shape) != bar.shape:
+                raise BrfkitError(f"{what} has shape {bar.shape}, not {tuple(tensor.shape)}")
+        wanted = dict(saved.weights)
+        wanted |= saved.state if initial_state_grad else {}
+        leaves = [*wanted.values(), *([saved.x] if input_grad else [])]
+        found = self._pull_back([(tensor, bar) for tensor, bar, _ in pairs], leaves)
+        grads = dict(zip(wanted, found, strict=False))
+        state = {name: grads[name] for name in saved.state} if initial_state_grad else None
+        return Gradients({n: grads[n] for n in saved.network.shapes()}, found[-1] if input_grad else None, state)
+
+    def _pull_back(self, pairs: list[tuple[Tensor, NDArray]], leaves: list[Tensor]) -> list[NDArray]:
+        """The gradient of every leaf; 0 where nothing reaches it. The graph is kept for another call."""
+        pairs = [(tensor, bar) for tensor, bar in pairs if tensor.requires_grad]
+        tensors = [tensor for tensor, _ in pairs]
+        bars = [self._leaf(bar, tensor.dtype, False) for tensor, bar in pairs]
+        if not pairs:
+            return [_array(torch.zeros_like(leaf)) for leaf in leaves]
+        with self._threads():
+            grads = torch.autograd.grad(tensors, leaves, bars, retain_graph=True, allow_unused=True)
+        return [_array(torch.zeros_like(leaf) if g is None else g) for leaf, g in zip(leaves, grads, strict=True)]
+
+
+def _array(tensor: Tensor) -> NDArray:
+    return tensor.detach().cpu().contiguous().numpy()
+
+
+def _dtype(network: Network, weights: Mapping[str, NDArray]) -> torch.dtype:
+    network.check(weights)
+    dtypes = {value.dtype for value in weights.values()}
+    if len(dtypes) != 1 or next(iter(dtypes)) not in (np.float32, np.float64):
+        found = ", ".join(sorted(map(str, dtypes)))
+        raise BrfkitError(f"all weights must be float32 or all float64, not {found}")
+    return torch.float32 if next(iter(dtypes)) == np.float32 else torch.float64
