@@ -18,7 +18,7 @@ from brfkit.codegen.python_printer import NUMPY, build
 from brfkit.errors import BrfkitError
 from brfkit.events import Events
 from brfkit.network import Layer, Network
-from brfkit.neurons import get_surrogate, ops
+from brfkit.neurons import get_surrogate
 
 
 def derive_values(
@@ -113,6 +113,12 @@ class ReferenceBackend(Backend):
         saved = (network, weights, traces, isinstance(x, Events)) if differentiate else None
         return Trace(signal, counts, state, records, saved)
 
+    def _namespace(self, layer: Layer) -> dict[str, Any]:
+        """What the generated code of a layer refers to; the adjoint recomputes the spike, so it takes the same."""
+        if not self.smooth or layer.surrogate_name is None:
+            return NUMPY
+        return NUMPY | {"spike": get_surrogate(layer.surrogate_name).primitive}
+
     def _scan_layer(
         self, layer: Layer, dt: float, weights: Mapping[str, NDArray], signal: NDArray, state: State
     ) -> tuple[_LayerTrace, NDArray, dict[str, NDArray]]:
@@ -120,10 +126,7 @@ class ReferenceBackend(Backend):
         model = build_model(layer.neuron, layer.options, layer.surrogate)
         derived, arguments = derive_values(model, layer, weights, dt)
         values = {**layer.spec.resolve_constants(dt, layer.constants), **derived}
-        spike: Callable[[NDArray], NDArray] = ops.spike
-        if self.smooth and layer.surrogate_name is not None:
-            spike = get_surrogate(layer.surrogate_name).primitive
-        step = build(model.step, "numpy", NUMPY | {"spike": spike})
+        step = build(model.step, "numpy", self._namespace(layer))
 
         name = layer.name
         w_in, w_rec = weights[f"{name}.w_in"], weights.get(f"{name}.w_rec")
@@ -194,7 +197,7 @@ class ReferenceBackend(Backend):
     ) -> NDArray:
         """One layer back through time; returns the gradient of its input signal [T, B, I]."""
         layer, model, name = trace.layer, trace.model, trace.layer.name
-        step_vjp = build(model.step_vjp, "numpy", NUMPY)
+        step_vjp = build(model.step_vjp, "numpy", self._namespace(layer))
         w_rec = weights.get(f"{name}.w_rec")
         steps, batch, units = trace.current.shape
         states_bar = {s: np.array(final.get(f"{name}.{s}", np.zeros((batch, units)))) for s in model.states}

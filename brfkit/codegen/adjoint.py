@@ -50,13 +50,45 @@ def inline(builder: Builder, program: Program, arguments: dict[str, Operand]) ->
     return tuple(get(o) for o in program.outputs)
 
 
-def vjp(program: Program, wrt: tuple[str, ...], surrogate: Program | None = None) -> Program:
+def slope_names(program: Program) -> tuple[str, ...]:
+    """A name for the slope of every spike of a program, in order."""
+    spikes = sum(s.op == "spike" for s in program.statements)
+    return tuple(f"slope{i}" for i in range(spikes))
+
+
+def with_slopes(program: Program, surrogate: Program | None) -> Program:
+    """The same program with the surrogate's derivative at every spike as further outputs."""
+    if surrogate is None:
+        return program
+    builder = Builder("s")
+    builder.statements.extend(program.statements)
+    slopes: list[Operand] = []
+    for statement in program.statements:
+        if statement.op == "spike":
+            slopes += inline(builder, surrogate, {surrogate.inputs[0]: statement.args[0]})
+    return Program(
+        f"{program.name}_with_slopes",
+        program.inputs,
+        tuple(builder.statements),
+        program.outputs + tuple(slopes),
+        program.output_names + slope_names(program),
+    )
+
+
+def vjp(
+    program: Program, wrt: tuple[str, ...], surrogate: Program | None = None, slopes_given: bool = False
+) -> Program:
     """The vector-Jacobian product of a program.
 
     Inputs of the result are the program's inputs and one cotangent per output (``<output>_bar``); its outputs are the
-    cotangents of ``wrt`` (``<input>_bar``). ``spike(x)`` contributes ``g * surrogate(x)``.
+    cotangents of ``wrt`` (``<input>_bar``). ``spike(x)`` contributes ``g * surrogate(x)``. With ``slopes_given`` the
+    slopes are inputs too (``slope0``, …): they do not depend on the cotangents, so a kernel can make them beforehand,
+    off the chain of operations that goes back through time.
     """
     names = tuple(cotangent(name) for name in program.output_names)
+    given = slope_names(program) if slopes_given else ()
+    slopes = iter(given)
+    of_spike = {s.target: next(slopes) for s in program.statements if s.op == "spike"} if slopes_given else {}
     builder = Builder("g", taken={*program.inputs, *names, *(s.target for s in program.statements)})
     builder.statements.extend(program.statements)
     bars: dict[str, Operand] = {}
@@ -71,13 +103,14 @@ def vjp(program: Program, wrt: tuple[str, ...], surrogate: Program | None = None
         bar = bars.get(statement.target)
         if bar is None or bar == 0.0:
             continue
-        for argument, value in zip(statement.args, _pullback(builder, statement, bar, surrogate), strict=True):
+        values = _pullback(builder, statement, bar, surrogate, of_spike)
+        for argument, value in zip(statement.args, values, strict=True):
             if value != 0.0:
                 accumulate(argument, value)
     outputs = tuple(bars.get(name, 0.0) for name in wrt)
     result = Program(
         f"{program.name}_vjp",
-        program.inputs + names,
+        program.inputs + names + given,
         tuple(builder.statements),
         outputs,
         tuple(cotangent(name) for name in wrt),
@@ -85,10 +118,14 @@ def vjp(program: Program, wrt: tuple[str, ...], surrogate: Program | None = None
     return result.without_dead_code()
 
 
-def _pullback(builder: Builder, statement: Statement, bar: Operand, surrogate: Program | None) -> tuple[Operand, ...]:
-    if statement.op == "spike":
-        if surrogate is None:
-            raise ValueError("a program with spikes needs a surrogate to be differentiated")
-        (slope,) = inline(builder, surrogate, {surrogate.inputs[0]: statement.args[0]})
-        return (builder.emit("mul", bar, slope),)
-    return RULES[statement.op](builder.emit, statement.args, statement.target, bar)
+def _pullback(
+    builder: Builder, statement: Statement, bar: Operand, surrogate: Program | None, slopes: dict[str, str]
+) -> tuple[Operand, ...]:
+    if statement.op != "spike":
+        return RULES[statement.op](builder.emit, statement.args, statement.target, bar)
+    if statement.target in slopes:
+        return (builder.emit("mul", bar, slopes[statement.target]),)
+    if surrogate is None:
+        raise ValueError("a program with spikes needs a surrogate to be differentiated")
+    (slope,) = inline(builder, surrogate, {surrogate.inputs[0]: statement.args[0]})
+    return (builder.emit("mul", bar, slope),)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
-from brfkit.codegen.adjoint import vjp
+from brfkit.codegen.adjoint import slope_names, vjp, with_slopes
 from brfkit.codegen.program import Program, parse
 from brfkit.codegen.python_printer import NUMPY, build
 from brfkit.errors import BrfkitError
@@ -52,6 +52,20 @@ class Model:
     def step_vjp(self) -> Program:
         """Cotangents of ``x``, the states and the derived values from those of the step's outputs."""
         return vjp(self.step, ("x", *self.states, *self.derived), self.surrogate)
+
+    @cached_property
+    def step_with_slopes(self) -> Program:
+        """``step`` with the slopes of its spikes as further outputs (``slope0``, …)."""
+        return with_slopes(self.step, self.surrogate)
+
+    @cached_property
+    def step_vjp_of_slopes(self) -> Program:
+        """``step_vjp`` with the slopes as inputs."""
+        return vjp(self.step, ("x", *self.states, *self.derived), self.surrogate, slopes_given=True)
+
+    @property
+    def slopes(self) -> tuple[str, ...]:
+        return slope_names(self.step)
 
     @cached_property
     def derive_numpy(self) -> Callable[..., tuple[Any, ...]]:

@@ -318,17 +318,21 @@ def _local_source(saved: _Saved, first: int, count: int, p: _Prepared) -> tuple[
 
 
 def pack_state(p: _Prepared, state: State, part: slice, tile: int) -> NDArray:
-    """The states of a tile as [sample][state][width]."""
-    packed = np.zeros((tile, p.n_states, p.layout.width), p.w_in.dtype)
+    """The states of a tile as [vector][sample][state][lanes]."""
+    rows = np.zeros((tile, p.n_states, p.layout.width), p.w_in.dtype)
     for i, s in enumerate(p.model.states):
-        packed[: part.stop - part.start, i, : p.layout.units] = state[f"{p.layer.name}.{s}"][part]
-    return packed.reshape(-1)
+        rows[: part.stop - part.start, i, : p.layout.units] = state[f"{p.layer.name}.{s}"][part]
+    blocked = rows.reshape(tile, p.n_states, -1, p.layout.lanes).transpose(2, 0, 1, 3)
+    return np.ascontiguousarray(blocked).reshape(-1)
 
 
 def unpack_state(p: _Prepared, packed: NDArray, state: State, part: slice) -> None:
-    rows = packed.reshape(-1, p.n_states, p.layout.width)[: part.stop - part.start]
+    """Put the states of a tile back into the arrays [B, H] of ``state``."""
+    layout = p.layout
+    blocked = packed.reshape(layout.width // layout.lanes, -1, p.n_states, layout.lanes).transpose(1, 2, 0, 3)
+    rows = blocked.reshape(-1, p.n_states, layout.width)[: part.stop - part.start]
     for i, s in enumerate(p.model.states):
-        state[f"{p.layer.name}.{s}"][part] = rows[:, i, : p.layout.units]
+        state[f"{p.layer.name}.{s}"][part] = rows[:, i, : layout.units]
 
 
 @dataclass

@@ -60,8 +60,10 @@ class KernelText:
         self._spiking = model.neuron.spiking
 
     def module(self) -> str:
+        states, slopes = len(self.model.states), len(self.model.slopes)
         preamble = fill(
-            templates.PREAMBLE, dtype=self.shape.dtype, tile=self.shape.tile, states=len(self.model.states)
+            templates.PREAMBLE, dtype=self.shape.dtype, tile=self.shape.tile, states=states, rows=states + slopes,
+            lanes=self._lanes,
         )
         return "\n".join([preamble, self._matrix(), self._forward(), self._backward()])
 
@@ -75,6 +77,15 @@ class KernelText:
 
     def _store(self, names: Iterable[str], array: str, offset: str) -> list[str]:
         return [f"simd.store({array}, {offset} + {i} * width + k, {name})" for i, name in enumerate(names)]
+
+    def _load_each(self, names: Iterable[str], array: str, offset: str) -> list[str]:
+        """Loads of consecutive vectors from ``offset`` on."""
+        v = self._lanes
+        return [f"{name} = simd.load({array}, {offset} + {i * v}, {v})" for i, name in enumerate(names)]
+
+    def _store_each(self, names: Iterable[str], array: str, offset: str) -> list[str]:
+        v = self._lanes
+        return [f"simd.store({array}, {offset} + {i * v}, {name})" for i, name in enumerate(names)]
 
     def _header(self, printer: VectorPrinter) -> list[str]:
         constants = [
@@ -114,7 +125,7 @@ class KernelText:
     def _forward(self) -> str:
         printer = self._printer()
         states = self.model.states
-        row = f"s * {len(states)} * width"
+        row = "(k * TILE + s * LANES) * STATES"
         neuron = printer.lines(self.model.step, {"out": "out_", **{f"{s}_next": f"{s}_" for s in states}})
         lists, gather = self._inputs()
         spikes = fill(templates.EMIT_SPIKES.strip(), lanes=self._lanes)
@@ -129,9 +140,9 @@ class KernelText:
             gather=gather,
             store=self._sums("simd.store(current, now + s * width + c + {o}, sum{i})"),
             load_derived=self._load(map(local, self.model.derived), "params", "0"),
-            load_states=self._load(map(local, states), "state", row),
+            load_states=self._load_each(map(local, states), "state", row),
             neuron=neuron,
-            store_states=self._store([f"{s}_" for s in states], "state", row),
+            store_states=self._store_each([f"{s}_" for s in states], "state", row),
             emit=emit.split("\n"),
             copy_out=[] if self._spiking else templates.COPY_OUT.strip().split("\n"),
         )
@@ -188,26 +199,30 @@ class KernelText:
     def _backward(self) -> str:
         printer = self._printer()
         states, derived = self.model.states, self.model.derived
-        neuron = printer.lines(self.model.step, {f"{s}_next": f"{s}_" for s in states})
-        vjp = self.model.step_vjp
+        slopes = self.model.slopes
+        kept = {f"{s}_next": f"{s}_" for s in states} | {s: f"{s}_" for s in slopes}
+        neuron = printer.lines(self.model.step_with_slopes, kept)
+        vjp = self.model.step_vjp_of_slopes
         adjoint = printer.lines(vjp, {name: f"{name}_" for name in vjp.output_names})
-        seg_row = f"((t - t0) * TILE + s) * {len(states)} * width"
-        bar_row = f"s * {len(states)} * width"
+        v, next_states = self._lanes, [f"{s}_" for s in states]
+        state_row = "(k * TILE + s * LANES) * STATES"
         carry = templates.CARRY_RECURRENT if self.shape.recurrent else templates.CARRY_NONE.strip()
         return fill(
             templates.BACKWARD,
             header=self._header(printer),
             lanes=self._lanes,
             load_derived=self._load(map(local, derived), "params", "0"),
-            load_checkpoint=self._load(map(local, states), "checkpoint", f"(number * TILE + s) * {len(states)} * width"),
-            store_segment=self._store(map(local, states), "seg_states", seg_row),
+            load_checkpoint=self._load_each(map(local, states), "checkpoint", f"number * len(state_bar) + {state_row}"),
+            store_first=self._store_each(map(local, states), "seg_states", "row"),
+            load_states=self._load_each(map(local, states), "seg_states", "row"),
             neuron=neuron,
-            advance=[f"{local(s)} = {s}_" for s in states],
+            store_slopes=self._store_each([f"{s}_" for s in slopes], "seg_states", f"row + {len(states) * v}"),
+            store_states=self._store_each(next_states, "seg_states", "row + plane"),
             load_sums=self._load([f"sum_{d}" for d in derived], "d_params", "0"),
-            load_segment=self._load(map(local, states), "seg_states", seg_row),
-            load_bars=self._load([local(f"{s}_next_bar") for s in states], "state_bar", bar_row),
+            load_segment=self._load_each(map(local, (*states, *slopes)), "seg_states", "row"),
+            load_bars=self._load_each([local(f"{s}_next_bar") for s in states], "state_bar", state_row),
             adjoint=adjoint,
-            store_bars=self._store([f"{s}_bar_" for s in states], "state_bar", bar_row),
+            store_bars=self._store_each([f"{s}_bar_" for s in states], "state_bar", state_row),
             add_sums=[f"sum_{d} = sum_{d} + {d}_bar_" for d in derived],
             store_sums=self._store([f"sum_{d}" for d in derived], "d_params", "0"),
             carry=carry.split("\n"),

@@ -1,8 +1,9 @@
 """Time loops of the numba kernels. ``@NAME`` lines are filled in by :mod:`brfkit.backends.numba_cpu.kernels`.
 
-A kernel runs one tile of samples through one layer. Arrays are flat; units are padded to ``width``. Layouts
-(row-major): weights [presynaptic][width]; state [sample][state][width]; bits [time + 1][sample][word] of uint64, row 0
-the spikes before the first step; current [time][sample][width]; checkpoint [segment] of state.
+A kernel runs one tile of samples through one layer. Arrays are flat; units are padded to ``width`` and come in
+``width / LANES`` vectors. Layouts (row-major): weights [presynaptic][width]; state [vector][sample][state][LANES], in
+the order in which the loops run; bits [time + 1][sample][word] of uint64, row 0 the spikes before the first step;
+current [time][sample][width]; checkpoint [segment] of state.
 """
 
 PREAMBLE = '''"""Generated: the equations stand in brfkit/neurons, the loops in brfkit/backends/numba_cpu/templates.py."""
@@ -15,6 +16,8 @@ from brfkit.backends.numba_cpu import simd
 real = np.@DTYPE
 TILE = @TILE
 STATES = @STATES
+ROWS = @ROWS
+LANES = @LANES
 
 
 @numba.njit(nogil=True, error_model="numpy")
@@ -80,7 +83,7 @@ def forward(
             for s in range(count):
                 for i in range(STATES):
                     for h in range(units):
-                        value = state[(s * STATES + i) * width + h]
+                        value = state[((h // LANES * TILE + s) * STATES + i) * LANES + h % LANES]
                         record[((i * steps + t) * batch + first + s) * units + h] = value
 '''
 
@@ -109,11 +112,13 @@ def backward(
 ):
     """One tile back through one layer, segment by segment.
 
-    States of a segment are recomputed from its checkpoint and the stored currents. ``carry`` is the gradient that
+    States of a segment and the slopes of its spikes are recomputed from its checkpoint and the stored currents, before
+    the pass back in time, whose chain of dependent operations stays short that way. ``carry`` is the gradient that
     arrives at the spikes of a step from the next one; ``down`` is the gradient of the currents of the layer above.
     """
     @HEADER
-    seg_states = np.empty(segment * TILE * STATES * width, real)
+    plane = TILE * ROWS * width
+    seg_states = np.empty((segment + 1) * plane, real)
     xbar = np.zeros(segment * TILE * width, real)
     zbar = np.zeros(TILE * width, real)
     capacity = segment * TILE
@@ -125,15 +130,21 @@ def backward(
     for number in range((steps + segment - 1) // segment - 1, -1, -1):
         t0 = number * segment
         t1 = min(t0 + segment, steps)
-        for k in range(0, width, @LANES):
-            @LOAD_DERIVED
+        for k in range(0, width, LANES):
             for s in range(count):
                 @LOAD_CHECKPOINT
-                for t in range(t0, t1):
-                    @STORE_SEGMENT
+                row = (k * TILE + s * LANES) * ROWS
+                @STORE_FIRST
+        for t in range(t0, t1):
+            for k in range(0, width, LANES):
+                @LOAD_DERIVED
+                for s in range(count):
+                    row = (t - t0) * plane + (k * TILE + s * LANES) * ROWS
                     n_x = simd.load(current, (t * TILE + s) * width + k, @LANES)
+                    @LOAD_STATES
                     @NEURON
-                    @ADVANCE
+                    @STORE_SLOPES
+                    @STORE_STATES
         for t in range(t1 - 1, t0 - 1, -1):
             row0 = (t - t0) * TILE * width
             for i in range(TILE * width):
@@ -151,6 +162,7 @@ def backward(
                 for s in range(count):
                     n_x = simd.load(current, (t * TILE + s) * width + k, @LANES)
                     n_out_bar = simd.load(zbar, s * width + k, @LANES)
+                    row = (t - t0) * plane + (k * TILE + s * LANES) * ROWS
                     @LOAD_SEGMENT
                     @LOAD_BARS
                     @ADJOINT
