@@ -128,9 +128,7 @@ def check_names(network: Network, names: Sequence[str], what: str) -> None:
             raise BrfkitError(f"{what} {name!r} is not a state of this network; there are {', '.join(known)}")
 
 
-def get_initial_state(
-    network: Network, batch: int, dtype: Any, given: Mapping[str, NDArray] | None
-) -> State:
+def get_initial_state(network: Network, batch: int, dtype: Any, given: Mapping[str, NDArray] | None) -> State:
     """Every state [B, H], zero where nothing is given."""
     given = given or {}
     check_names(network, list(given), "initial state")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,10 @@ from brfkit.events import Events
 from brfkit.network import Network
 from brfkit.nn.function import scan
 from brfkit.nn.network import NetworkModule
-from brfkit.task import Task
+from brfkit.task import EVERY, Task
 from brfkit.training.config import Config, TrainingConfig
 from brfkit.training.history import TEST, TRAIN, VALIDATION, Row
-from brfkit.training.losses import task_loss
+from brfkit.training.losses import fused_task_loss
 
 _OPTIMIZERS = {
     "adam": torch.optim.Adam,
@@ -48,6 +49,18 @@ class DivergedError(BrfkitError):
     def __init__(self, epoch: int, batch: int, what: str) -> None:
         super().__init__(f"training diverged in epoch {epoch}, batch {batch}: {what} is not finite")
         self.epoch, self.batch, self.what = epoch, batch, what
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Keep torch's own threads out of the way: what is left to torch is small, and its idle threads spin on the
+    processors that the scans need."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def learning_rate(config: TrainingConfig, epoch: int) -> float:
@@ -105,8 +118,9 @@ class Trainer:
             raise BrfkitError("there are no samples to train on")
         self.test_split = dataset.test
         self.module = NetworkModule(network, weights, backend)
+        fused = {"fused": True} if training.optimizer in ("adam", "adamw", "sgd", "adagrad") else {}
         self.optimizer = _OPTIMIZERS[training.optimizer](
-            self.module.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
+            self.module.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay, **fused
         )
         self.epoch = 0
 
@@ -149,20 +163,26 @@ class Trainer:
         return Row(self.epoch, TRAIN, sums.loss / sums.terms, accuracy, sums.spikes / sums.samples, seconds)
 
     def _train_batch(self, x: NDArray | Events, labels: NDArray[np.int64], batch: int, sums: _Running) -> None:
-        outputs = []
+        samples = labels.shape[-1]
+        outputs: list[NDArray] = []
+        right = 0
         for window, wanted, state in self._windows(x, labels):
             out, after, trace = scan(self.backend, self.network, self.module.weight_tensors(), window, state)
-            task = self.task if state is None else Task(self.task.loss_on, self.task.accuracy_from)
-            loss = task_loss(task, out, torch.from_numpy(np.ascontiguousarray(wanted)))
+            task = self.task if state is None else replace(self.task, skip_steps=0)
+            loss, right = fused_task_loss(task, out, torch.from_numpy(wanted))
             self._step(loss, batch)
             self._state = {name: value.detach() for name, value in after.items()}
             outputs.append(out.detach().numpy())
-            sums.loss += float(loss.detach()) * labels.shape[-1]
-            sums.terms += labels.shape[-1]
-            sums.spikes += trace.spikes_per_sample() * labels.shape[-1]
-        correct, answers = self.task.correct(np.concatenate(outputs) if len(outputs) > 1 else outputs[0], labels)
+            sums.loss += loss.item() * samples
+            sums.terms += samples
+            sums.spikes += trace.spikes_per_sample() * samples
+        if len(outputs) == 1 and self.task.loss_on == self.task.accuracy_from:
+            kept = outputs[0].shape[0] - self.task.skip_steps
+            correct, answers = right, samples * (kept if self.task.loss_on == EVERY else 1)
+        else:
+            correct, answers = self.task.correct(np.concatenate(outputs), labels)
         sums.correct, sums.answers = sums.correct + correct, sums.answers + answers
-        sums.samples += labels.shape[-1]
+        sums.samples += samples
 
     def _windows(self, x: NDArray | Events, labels: NDArray[np.int64]) -> Any:
         """Parts of a batch in time, each with its labels and the state before it (None at the start)."""
@@ -183,12 +203,14 @@ class Trainer:
             raise DivergedError(self.epoch + 1, batch + 1, "the loss")
         self.optimizer.zero_grad()
         loss.backward()
+        for name, parameter in self.module.weight_tensors().items():
+            assert parameter.grad is not None
+            flat = parameter.grad.numpy().reshape(-1)
+            if not math.isfinite(np.dot(flat, flat)) and not np.isfinite(flat).all():
+                raise DivergedError(self.epoch + 1, batch + 1, f"the gradient of {name}")
         clip = self.config.training.clip_norm
-        norm = torch.nn.utils.clip_grad_norm_(self.module.parameters(), math.inf if clip is None else clip)
-        if not bool(torch.isfinite(norm)):
-            named = self.module.weight_tensors().items()
-            first = next((n for n, p in named if p.grad is not None and not bool(torch.isfinite(p.grad).all())), "?")
-            raise DivergedError(self.epoch + 1, batch + 1, f"the gradient of {first}")
+        if clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.module.parameters(), clip)
         self.optimizer.step()
 
     def state_arrays(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
@@ -204,9 +226,7 @@ class Trainer:
                     plain[name] = value
         return arrays, {"optimizer": plain, "epoch": self.epoch}
 
-    def restore(
-        self, weights: Mapping[str, NDArray], arrays: Mapping[str, NDArray], plain: Mapping[str, Any]
-    ) -> None:
+    def restore(self, weights: Mapping[str, NDArray], arrays: Mapping[str, NDArray], plain: Mapping[str, Any]) -> None:
         """Bring back weights, optimiser and epoch as ``state_arrays`` gave them."""
         with torch.no_grad():
             for name, parameter in self.module.weight_tensors().items():

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from brfkit.task import EVERY, LAST, MEAN, Task
+from brfkit.task import LAST, MEAN, Task
+
+
+def _rows(task: Task, outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Outputs [R, O] that the loss is taken on, and their labels [R]."""
+    kept = outputs[task.skip_steps :]
+    per_step = labels[task.skip_steps :] if labels.ndim == 2 else None
+    if task.loss_on == LAST:
+        return kept[-1], labels if per_step is None else per_step[-1]
+    if task.loss_on == MEAN:
+        return kept.mean(0), labels
+    wanted = labels.expand(kept.shape[:2]) if per_step is None else per_step
+    return kept.reshape(-1, kept.shape[-1]), wanted.reshape(-1)
 
 
 def task_loss(task: Task, outputs: Tensor, labels: Tensor) -> Tensor:
@@ -16,12 +32,28 @@ def task_loss(task: Task, outputs: Tensor, labels: Tensor) -> Tensor:
         outputs: [T, B, O].
         labels: int64 [B] or [T, B].
     """
-    kept = outputs[task.skip_steps :]
-    per_step = labels[task.skip_steps :] if labels.ndim == 2 else None
-    if task.loss_on == LAST:
-        return cross_entropy(kept[-1], labels if per_step is None else per_step[-1])
-    if task.loss_on == MEAN:
-        return cross_entropy(kept.mean(0), labels)
-    assert task.loss_on == EVERY
-    wanted = labels.expand(kept.shape[:2]) if per_step is None else per_step
-    return cross_entropy(kept.reshape(-1, kept.shape[-1]), wanted.reshape(-1))
+    return cross_entropy(*_rows(task, outputs, labels))
+
+
+class _MeanLikelihood(torch.autograd.Function):
+    """Mean of the losses of rows [R, O]; loss and gradient come from one fused pass."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        from brfkit.backends.numba_cpu.loss import nll
+
+        total, grad, correct = nll(np.ascontiguousarray(rows.numpy()), np.ascontiguousarray(labels.numpy()))
+        ctx.grad, ctx.count = torch.from_numpy(grad), len(grad)
+        right = torch.tensor(correct)
+        ctx.mark_non_differentiable(right)
+        return torch.tensor(total / len(grad), dtype=rows.dtype), right
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return ctx.grad * (grads[0] / ctx.count), None
+
+
+def fused_task_loss(task: Task, outputs: Tensor, labels: Tensor) -> tuple[Tensor, int]:
+    """:func:`task_loss` for CPU tensors in one fused pass, and the number of rows that are classified rightly."""
+    loss, correct = _MeanLikelihood.apply(*_rows(task, outputs, labels))
+    return loss, int(correct)

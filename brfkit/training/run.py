@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +20,7 @@ from brfkit.errors import BrfkitError
 from brfkit.files import atomic_path, atomic_write
 from brfkit.training.config import Config
 from brfkit.training.history import TEST, Row, best_epoch, write_metrics
-from brfkit.training.loop import DivergedError, Trainer
+from brfkit.training.loop import DivergedError, Trainer, one_torch_thread
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +115,8 @@ def train(
     run = _Run(folder, config, dataset, trainer, observer or Silent())
     if stored is not None:
         run.restore(stored)
-    diverged = run.go(stop or (lambda: False))
+    with one_torch_thread() if backend.name == "numba" else nullcontext():
+        diverged = run.go(stop or (lambda: False))
     result = run.result(backend.name, time.perf_counter() - started, diverged)
     with atomic_write(folder / RESULT, "w", force=True) as stream:
         stream.write(json.dumps(result.to_dict(), indent=1) + "\n")
@@ -139,7 +141,9 @@ def _prepare_folder(folder: Path, config: Config, resume: bool, force: bool) -> 
             raise BrfkitError(f"{folder} holds a run with other settings; resume it with those, or use another folder")
         return load_checkpoint(folder / LAST) if LAST in present else None
     if present and not force:
-        raise BrfkitError(f"{folder} holds a run already; use --resume to go on, --force to overwrite, or another folder")
+        raise BrfkitError(
+            f"{folder} holds a run already; use --resume to go on, --force to overwrite, or another folder"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name in present:
@@ -166,7 +170,9 @@ class _Run:
             self.rows = [Row.from_values(values) for values in checkpoint.meta["rows"]]
             self.trainer.restore(checkpoint.weights, checkpoint.extra, checkpoint.meta["trainer"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise BrfkitError(f"{self.folder / LAST} cannot be resumed from ({error!r}); use --force to start anew") from None
+            raise BrfkitError(
+                f"{self.folder / LAST} cannot be resumed from ({error!r}); use --force to start anew"
+            ) from None
 
     def go(self, stop: Callable[[], bool]) -> str | None:
         """All epochs that are left; returns what diverged, if anything."""
@@ -210,7 +216,9 @@ class _Run:
         if order is not None:
             arrays = {**arrays, "permutation": order}
         meta = {"epoch": self.trainer.epoch, "config": self.config.to_dict(), **meta}
-        save_checkpoint(self.folder / name, Checkpoint(self.trainer.network, self.trainer.module.weights(), meta, arrays))
+        save_checkpoint(
+            self.folder / name, Checkpoint(self.trainer.network, self.trainer.module.weights(), meta, arrays)
+        )
 
     def _picture(self) -> None:
         from brfkit.plotting.curves import learning_curve

@@ -122,9 +122,7 @@ class NumbaBackend(Backend):
         source = _source(x, dtype)
         tile = tile_size(batch)
         layers = _prepare(network, weights, dtype, tile, source.kind)
-        segment = min(
-            segment_length(steps, tile, p.layout.width, p.n_states, dtype) for p in layers
-        )
+        segment = min(segment_length(steps, tile, p.layout.width, p.n_states, dtype) for p in layers)
         state = get_initial_state(network, batch, dtype, initial_state)
         last = network.layers[-1]
         outputs = np.zeros((steps, batch, last.units), dtype)
@@ -179,7 +177,7 @@ def _dtype(network: Network, weights: Mapping[str, NDArray]) -> np.dtype:
 def _source(x: Input, dtype: np.dtype) -> _Source:
     no_x, no_ptr, no_index = np.zeros(1, dtype), np.zeros(1, np.int64), np.zeros(1, np.int32)
     if isinstance(x, Events):
-        if x.indices.size and not (0 <= x.indices.min() and x.indices.max() < x.channels):
+        if x.indices.size and not (x.indices.min() >= 0 and x.indices.max() < x.channels):
             raise BrfkitError(f"events name channels outside 0 … {x.channels - 1}")
         indptr = np.ascontiguousarray(x.indptr, np.int64).reshape(-1)
         if indptr.size and (indptr.min() < 0 or indptr.max() > x.indices.size):
@@ -348,9 +346,7 @@ class _Sums:
 class _BackwardTile:
     """Takes tiles back through all layers. ``final`` is overwritten with the gradient of the initial state."""
 
-    def __init__(
-        self, saved: _Saved, grad: NDArray, has_grad: bool, final: State, x_bar: NDArray | None
-    ) -> None:
+    def __init__(self, saved: _Saved, grad: NDArray, has_grad: bool, final: State, x_bar: NDArray | None) -> None:
         self.saved, self.grad, self.has_grad, self.final, self.x_bar = saved, grad, has_grad, final, x_bar
 
     def slot(self, slot: int, slots: int) -> list[_Sums]:

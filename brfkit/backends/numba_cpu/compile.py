@@ -32,15 +32,20 @@ class Kernels:
 @lru_cache(maxsize=128)
 def compile_kernels(model: Model, shape: Shape) -> Kernels:
     """The kernels of a neuron in a shape; compiled on their first call, or read from the cache folder."""
-    text = KernelText(model, shape).module()
+    scope = compile_text(KernelText(model, shape).module())
+    return Kernels(scope["forward"], scope["backward"])
+
+
+def compile_text(text: str) -> dict[str, Any]:
+    """The names that a generated module defines; its functions compile on their first call."""
     path = _source_file(text)
     module = types.ModuleType(path.stem if path else f"kernel_{_digest(text)}")
     sys.modules[module.__name__] = module  # numba's cache finds a function again by its module
     scope: dict[str, Any] = module.__dict__
     scope["CACHE"] = path is not None
-    # The text was made above; the file only gives numba's cache and tracebacks a place.
+    # The text is our own; the file only gives numba's cache and tracebacks a place.
     exec(compile(text, str(path or "<brfkit kernel>"), "exec"), scope)
-    return Kernels(scope["forward"], scope["backward"])
+    return scope
 
 
 @lru_cache(maxsize=1)

@@ -62,7 +62,11 @@ class KernelText:
     def module(self) -> str:
         states, slopes = len(self.model.states), len(self.model.slopes)
         preamble = fill(
-            templates.PREAMBLE, dtype=self.shape.dtype, tile=self.shape.tile, states=states, rows=states + slopes,
+            templates.PREAMBLE,
+            dtype=self.shape.dtype,
+            tile=self.shape.tile,
+            states=states,
+            rows=states + slopes,
             lanes=self._lanes,
         )
         return "\n".join([preamble, self._matrix(), self._forward(), self._backward()])
@@ -89,8 +93,7 @@ class KernelText:
 
     def _header(self, printer: VectorPrinter) -> list[str]:
         constants = [
-            f"{local(name)} = simd.broadcast(consts[{i}], {self._lanes})"
-            for i, name in enumerate(self.model.constants)
+            f"{local(name)} = simd.broadcast(consts[{i}], {self._lanes})" for i, name in enumerate(self.model.constants)
         ]
         return constants + printer.header()
 
