@@ -1,0 +1,1 @@
+"""Speed against a plain PyTorch loop."""
