@@ -1,0 +1,53 @@
+# Everything on a fresh machine: `make demo` trains a network, `make test` runs the tests.
+PYTHON ?= python3
+VENV ?= .venv
+# Which torch to install. The default is small where a CPU build of it is at hand; any torch >= 2.4 will do,
+# for example TORCH="torch" for the newest with CUDA.
+TORCH ?= torch==2.13.0
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test test-slow check format bench docs build clean
+
+$(INSTALLED): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@
+
+demo: $(INSTALLED)  ## Train a BRF network on the embedded data set and show what came of it.
+	$(BIN)/python -m brfkit train --dataset tones --run-dir demo/run --force
+	$(BIN)/python -m brfkit simulate --neuron brf --omega 10 --plot demo/neuron.png --force
+	@echo "Learning curve: demo/run/learning_curve.png    One neuron: demo/neuron.png"
+
+test: $(INSTALLED)  ## Style, types and all tests but the slow ones.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(INSTALLED)  ## Whole test sets and end-to-end training: minutes to hours.
+	$(BIN)/python -m pytest -m slow
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(INSTALLED)  ## The backends against a plain PyTorch loop, on this machine.
+	$(BIN)/python -m brfkit bench --shape all
+
+docs: $(INSTALLED)  ## Write docs/cli.md anew from the commands themselves.
+	$(BIN)/python -m brfkit.cli.reference docs/cli.md
+
+build: $(INSTALLED)  ## Source distribution and wheel in dist/.
+	$(BIN)/python -m pip install --quiet build
+	$(BIN)/python -m build
+
+clean:
+	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache
