@@ -37,12 +37,11 @@ class Events:
 
     def dense(self, dtype: np.dtype | type = np.float32) -> NDArray:
         """The same batch as an array [T, B, I]."""
-        x = np.zeros((self.steps, self.batch, self.channels), dtype)
-        for b in range(self.batch):
-            row = self.indptr[b]
+        x = np.zeros((self.batch, self.steps * self.channels), dtype)
+        for b, row in enumerate(self.indptr):
             t = np.repeat(np.arange(self.steps), np.diff(row))
-            np.add.at(x, (t, b, self.indices[row[0] : row[-1]]), 1)
-        return x
+            x[b] = np.bincount(t * self.channels + self.indices[row[0] : row[-1]], minlength=x.shape[1])
+        return np.ascontiguousarray(x.reshape(self.batch, self.steps, self.channels).transpose(1, 0, 2))
 
     @staticmethod
     def from_dense(x: NDArray) -> Events:

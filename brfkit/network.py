@@ -129,9 +129,7 @@ class Network:
             if not np.isfinite(weights[name]).all():
                 raise BrfkitError(f"weight {name} holds values that are not finite")
 
-    def initialise(
-        self, seed: int, dtype: DTypeLike = np.float32, init: Mapping[str, Init] | None = None
-    ) -> Weights:
+    def initialise(self, seed: int, dtype: DTypeLike = np.float32, init: Mapping[str, Init] | None = None) -> Weights:
         """Weights to start training from.
 
         [W_in, W_rec] is drawn Xavier-uniform as one matrix, as in the published code; biases are 0; a neuron's own
@@ -195,7 +193,7 @@ class Network:
                 for d in data["layers"]
             )
             return Network(inputs=int(data["inputs"]), layers=layers, dt=float(data["dt"]))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise BrfkitError(f"this is not the description of a network ({error!r})") from None
 
 

@@ -23,9 +23,13 @@ from brfkit.neurons import get_surrogate
 
 def derive_values(
     model: Model, layer: Layer, weights: Mapping[str, NDArray], dt: float
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The derived values [H] of a layer by name, and the arguments that they were made from."""
-    arguments: dict[str, Any] = {p: weights[f"{layer.name}.{p}"] for p in model.parameters}
+) -> tuple[dict[str, NDArray[np.float64]], dict[str, Any]]:
+    """The derived values [H] of a layer by name, and the arguments that they were made from.
+
+    They are made in float64 whatever the dtype of the weights: an error in a decay such as exp(-1/τ) acts at every
+    step in the same direction.
+    """
+    arguments: dict[str, Any] = {p: weights[f"{layer.name}.{p}"].astype(np.float64) for p in model.parameters}
     arguments |= model.neuron.resolve_constants(dt, layer.constants)
     values = model.derive_numpy(*(arguments[name] for name in model.derive.inputs))
     return dict(zip(model.derived, values, strict=True)), arguments
@@ -34,13 +38,13 @@ def derive_values(
 def derive_gradients(
     model: Model, layer: Layer, arguments: Mapping[str, Any], bars: Mapping[str, NDArray]
 ) -> dict[str, NDArray]:
-    """Gradients of the neuron's own parameters from those of its derived values."""
+    """Gradients of the neuron's own parameters from those of its derived values, in the dtype of the latter."""
     program = model.derive_vjp
-    inputs = {**arguments, **{f"{name}_bar": bar for name, bar in bars.items()}}
+    inputs = {**arguments, **{f"{name}_bar": bar.astype(np.float64) for name, bar in bars.items()}}
     values = model.derive_vjp_numpy(*(inputs[name] for name in program.inputs))
-    shape = (layer.units,)
+    dtype = next(iter(bars.values())).dtype
     return {
-        f"{layer.name}.{name}": np.broadcast_to(value, shape).astype(next(iter(bars.values())).dtype)
+        f"{layer.name}.{name}": np.broadcast_to(value, (layer.units,)).astype(dtype)
         for name, value in zip(model.parameters, values, strict=True)
     }
 

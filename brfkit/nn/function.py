@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brfkit.backends.base import Backend, Trace
+from brfkit.backends.base import Backend, Input, Trace
 from brfkit.errors import BrfkitError
 from brfkit.events import Events
 from brfkit.network import Network
@@ -28,7 +28,7 @@ class _Scan(torch.autograd.Function):
         values = [_array(t) for t in tensors]
         weights = dict(zip(call.weight_names, values, strict=False))
         state = dict(zip(call.state_names, values[len(call.weight_names) :], strict=True))
-        signal = call.events if x is None else _array(x)
+        signal: Input = call.events if call.events is not None else _array(x)  # type: ignore[arg-type]
         needed = any(ctx.needs_input_grad)
         trace = call.backend.scan(call.network, weights, signal, initial_state=state, differentiate=needed)
         call.trace = trace

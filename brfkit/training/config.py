@@ -222,9 +222,9 @@ def _checked(key: str, kind: str, value: Any) -> Any:
 def _init(key: str, value: Any) -> Init:
     if isinstance(value, Uniform | Normal):
         return value
-    kinds = {"uniform": Uniform, "normal": Normal}
-    if isinstance(value, list | tuple) and len(value) == 3 and value[0] in kinds:
-        return kinds[value[0]](*(_checked(key, "float", v) for v in value[1:]))
+    if isinstance(value, list | tuple) and len(value) == 3 and value[0] in ("uniform", "normal"):
+        first, second = (_checked(key, "float", v) for v in value[1:])
+        return Uniform(first, second) if value[0] == "uniform" else Normal(first, second)
     raise BrfkitError(f'{key} must look like ["uniform", low, high] or ["normal", mean, std], not {value!r}')
 
 
