@@ -142,6 +142,7 @@ class KernelText:
             start=self._sums("sum{i} = simd.load(bias, c + {o}, {v})"),
             gather=gather,
             store=self._sums("simd.store(current, now + s * width + c + {o}, sum{i})"),
+            dense_recurrence=templates.DENSE_RECURRENCE.strip().split("\n") if self.shape.recurrent else [],
             load_derived=self._load(map(local, self.model.derived), "params", "0"),
             load_states=self._load_each(map(local, states), "state", row),
             neuron=neuron,
@@ -163,7 +164,8 @@ class KernelText:
             lists.append("n_below = active(below, ((t + 1) * TILE + s) * words_in, words_in, below_list)")
             gather = self._gather("for e in range(n_below):", "below_list[e]", "w_in")
         if self.shape.recurrent:
-            lists.append("n_spikes = active(bits, (t * TILE + s) * words, words, spike_list)")
+            lists.append(f"dense = n_fired > {templates.DENSE_SHARE} * count * units")
+            lists.append("n_spikes = 0 if dense else active(bits, (t * TILE + s) * words, words, spike_list)")
             gather += self._gather("for e in range(n_spikes):", "spike_list[e]", "w_rec")
         return lists, gather
 

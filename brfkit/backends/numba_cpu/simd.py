@@ -236,6 +236,18 @@ def count_trailing_zeros(typingctx: Any, x: Any) -> Any:
     return types.int64(types.uint64), codegen
 
 
+@intrinsic
+def popcount(typingctx: Any, x: Any) -> Any:
+    """Number of set bits of a uint64."""
+    if x != types.uint64:
+        return None
+
+    def codegen(context: Any, builder: Any, sig: Any, args: tuple) -> Any:
+        return builder.ctpop(args[0])
+
+    return types.int64(types.uint64), codegen
+
+
 # Chebyshev interpolation of exp on |r| <= ln 2 / 2 in powers of r; relative error 4e-9.
 _EXP_POLYNOMIAL = np.polynomial.chebyshev.Chebyshev.interpolate(
     np.exp, 6, domain=[-0.5 * math.log(2), 0.5 * math.log(2)]

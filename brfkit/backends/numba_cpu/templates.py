@@ -59,6 +59,7 @@ def forward(
     spike_list = np.empty(max(units, 1), np.int64)
     below_list = np.empty(max(inputs, 1), np.int64)
     row = np.empty(TILE * width, real)
+    n_fired = 0
     for t in range(steps):
         if keep and t % segment == 0:
             for i in range(len(state)):
@@ -70,6 +71,8 @@ def forward(
                 @START
                 @GATHER
                 @STORE
+        @DENSE_RECURRENCE
+        n_fired = 0
         for k in range(0, width, @LANES):
             @LOAD_DERIVED
             for s in range(count):
@@ -99,6 +102,19 @@ if k + @LANES > units:
     fired &= (np.uint64(1) << np.uint64(max(units - k, 0))) - np.uint64(1)
 if fired != 0:
     bits[((t + 1) * TILE + s) * words + (k >> 6)] |= fired << np.uint64(k & 63)
+    n_fired += simd.popcount(fired)
+"""
+
+# Above this share of spikes the matrix kernel, which reads W_rec once for the whole tile, is faster than gathering.
+DENSE_SHARE = 0.45
+DENSE_RECURRENCE = """
+if dense:
+    for i in range(TILE * width):
+        row[i] = real(0.0)
+    for s in range(count):
+        for e in range(active(bits, (t * TILE + s) * words, words, spike_list)):
+            row[s * width + spike_list[e]] = real(1.0)
+    product(row, 0, width, w_rec, units, width, current[now : now + TILE * width], True)
 """
 
 BACKWARD = '''
