@@ -1,0 +1,105 @@
+"""Configurations: presets, files, single settings, and what is refused."""
+
+import json
+
+import pytest
+
+from brfkit.errors import BrfkitError
+from brfkit.neurons import NEURONS, Normal, Uniform
+from brfkit.training.config import Config, merge, read_config_file
+from brfkit.training.presets import find_preset, preset_names
+from brfkit.training.resolve import parse_settings, resolve, task_of
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_resolves_and_builds(name):
+    dataset, _, neuron = name.partition("-")
+    config = resolve(dataset, neuron or None)
+    network = config.network.build(4, 6)
+    network.initialise(0, init=config.network.initial_distributions())
+    assert config.network.neuron == (neuron or "brf")
+
+
+# Trainable parameters as published (S-MNIST, SHD, ECG).
+@pytest.mark.parametrize(
+    ("dataset", "inputs", "outputs", "count"), [("smnist", 1, 10, 68874), ("shd", 700, 20, 108820), ("ecg", 4, 6, 1734)]
+)
+def test_parameter_counts_are_the_published_ones(dataset, inputs, outputs, count):
+    assert resolve(dataset, "brf").network.build(inputs, outputs).parameter_count() == count
+
+
+def test_published_settings_of_ecg():
+    config = resolve("ecg", "brf")
+    assert config.training.learning_rate == 0.1
+    assert config.training.batch_size == 16
+    assert config.training.epochs == 400
+    assert config.training.clip_norm is None
+    assert config.network.init["omega"] == Uniform(3.0, 5.0)
+    assert config.network.init["readout.tau_mem"] == Normal(20.0, 1.0)
+    assert task_of("ecg", "alif").skip_steps == 10
+
+
+def test_round_trip_through_json():
+    config = resolve("ecg", "bhrf", overrides={"network": {"hidden": [5, 7]}})
+    assert Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_order_of_precedence(tmp_path):
+    file = tmp_path / "c.toml"
+    file.write_text('[data]\ndataset = "ecg"\n[training]\nepochs = 7\nbatch_size = 3\n')
+    config = resolve(file=file, overrides=parse_settings(["training.epochs=9", "network.init.omega=['uniform', 1, 2]"]))
+    assert (config.training.epochs, config.training.batch_size) == (9, 3)
+    assert config.training.learning_rate == 0.1  # from the preset that the file's data set chose
+    assert config.network.init["omega"] == Uniform(1.0, 2.0)
+    assert config.network.init["b_offset"] == Uniform(0.1, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("sections", "text"),
+    [
+        ({"trainig": {}}, "did you mean 'training'"),
+        ({"training": {"epoch": 3}}, "did you mean 'epochs'"),
+        ({"training": {"epochs": 0}}, "at least 1"),
+        ({"training": {"epochs": "many"}}, "of kind int"),
+        ({"training": {"epochs": True}}, "of kind int"),
+        ({"training": {"learning_rate": -1.0}}, "positive"),
+        ({"training": {"learning_rate": float("nan")}}, "positive"),
+        ({"training": {"optimizer": "lbfgs"}}, "adam"),
+        ({"training": {"clip_norm": 0.0}}, "positive"),
+        ({"data": {"validation_fraction": 1.0}}, "below 1"),
+        ({"network": {"init": {"omega": ["cauchy", 0, 1]}}}, "uniform"),
+        ({"network": {"options": {"refractory": 1}}}, "of kind bool"),
+        ({"network": []}, "keys and values"),
+        ({"task": {"loss_on": "first"}}, "last"),
+        ({"task": {"loss_on": "mean"}, "training": {"tbptt": 5}}, "tbptt"),
+    ],
+)
+def test_refused(sections, text):
+    with pytest.raises(BrfkitError, match=text):
+        Config.from_dict(sections)
+
+
+@pytest.mark.parametrize("setting", ["epochs=3", "training.epochs", "=3", ".a=3"])
+def test_malformed_single_settings(setting):
+    with pytest.raises(BrfkitError, match=r"section\.key=value"):
+        parse_settings([setting])
+
+
+@pytest.mark.parametrize("text", ["[training\n", "", "\x00"])
+def test_damaged_files_are_one_line(tmp_path, text):
+    file = tmp_path / "c.json"
+    file.write_text(text)
+    with pytest.raises(BrfkitError) as error:
+        read_config_file(file)
+    assert "\n" not in str(error.value)
+
+
+def test_merge_keeps_what_is_not_named():
+    assert merge({"a": {"x": 1, "y": {"p": 1}}}, {"a": {"y": {"q": 2}}}) == {"a": {"x": 1, "y": {"p": 1, "q": 2}}}
+
+
+def test_unknown_experiment_has_no_published_task():
+    with pytest.raises(BrfkitError, match="published setting"):
+        task_of("ecg", "lif")
+    assert find_preset("nothing", None) == (None, {})
+    assert all(name.partition("-")[2] in {"", *NEURONS} for name in preset_names())

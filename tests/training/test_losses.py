@@ -1,0 +1,64 @@
+"""The fused loss against torch's cross entropy, and the NumPy figures of evaluation against both."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from brfkit.task import WHERE, Task
+from brfkit.training.losses import fused_task_loss, task_loss
+
+CASES = [
+    (dtype, where, classes, per_step)
+    for dtype, where, classes, per_step in itertools.product(
+        (torch.float32, torch.float64), WHERE, (1, 6, 20, 35), (False, True)
+    )
+    if not (per_step and where == "mean")
+]
+
+
+@pytest.mark.parametrize(("dtype", "where", "classes", "per_step"), CASES)
+def test_fused_loss_equals_torch(dtype, where, classes, per_step):
+    torch.manual_seed(classes)
+    steps, batch = 13, 5
+    task = Task(where, where, skip_steps=2)
+    labels = torch.randint(0, classes, (steps, batch) if per_step else (batch,))
+    plain = (3 * torch.randn(steps, batch, classes, dtype=dtype)).requires_grad_()
+    fused = plain.detach().clone().requires_grad_()
+    wanted = task_loss(task, plain, labels)
+    wanted.backward()
+    loss, right = fused_task_loss(task, fused, labels)
+    loss.backward()
+    # Ten roundings of the sum of exponentials in float32; in float64 far below.
+    tolerance = 2e-6 if dtype == torch.float32 else 1e-14
+    torch.testing.assert_close(loss, wanted, rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(fused.grad, plain.grad, rtol=tolerance, atol=tolerance)
+
+    outputs = plain.detach().numpy()
+    total, terms = task.loss_sum(outputs, labels.numpy())
+    assert total / terms == pytest.approx(float(wanted.detach()), rel=1e-5, abs=1e-6)
+    correct, answers = task.correct(outputs, labels.numpy())
+    assert correct == right
+    assert answers == (batch * (steps - 2) if where == "every" else batch)
+
+
+def test_extreme_outputs_stay_finite():
+    outputs = torch.tensor([[[1e4, -1e4, 0.0]], [[-3e38, 3e38, 1.0]]], requires_grad=True)
+    loss, right = fused_task_loss(Task(), outputs, torch.tensor([0]))
+    loss.backward()
+    assert right == 1
+    assert torch.isfinite(outputs.grad).all()
+
+
+def test_label_outside_the_classes_is_refused():
+    with pytest.raises(ValueError, match="label"):
+        fused_task_loss(Task(), torch.zeros(2, 1, 3), torch.tensor([3]))
+
+
+def test_mean_output_is_averaged_before_the_choice():
+    outputs = np.zeros((3, 1, 2))
+    outputs[:, 0, 0] = [1.0, 1.0, -5.0]
+    assert Task("mean", "mean").predictions(outputs) == [1]
+    assert Task("every", "every").correct(outputs, np.array([0])) == (2, 3)
+    assert Task("last", "last").predictions(outputs) == [1]
