@@ -10,14 +10,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from brfkit.api import evaluate, simulate, train
+    from brfkit.api import evaluate, simulate, simulate_network, train
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "evaluate", "simulate", "train"]
+__all__ = ["__version__", "evaluate", "simulate", "simulate_network", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("simulate", "train", "evaluate"):
+    if name in __all__:
         return getattr(importlib.import_module("brfkit.api"), name)
     if name in ("nn", "data", "neurons", "network", "backends"):
         return importlib.import_module(f"brfkit.{name}")

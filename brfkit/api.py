@@ -13,6 +13,7 @@ from brfkit.checkpoint import Checkpoint, open_checkpoint
 from brfkit.data import load
 from brfkit.errors import BrfkitError
 from brfkit.evaluation import evaluate as evaluate_network
+from brfkit.simulation import simulate, simulate_network
 from brfkit.task import Task
 
 
@@ -47,9 +48,7 @@ def train(
     from brfkit.training.run import train as run
 
     resolved = resolve(dataset, neuron, file=config, overrides=settings)
-    return run(
-        resolved, run_dir, get_backend(backend, threads=threads), data_dir=data_dir, resume=resume, force=force
-    )
+    return run(resolved, run_dir, get_backend(backend, threads=threads), data_dir=data_dir, resume=resume, force=force)
 
 
 def evaluate(
@@ -117,8 +116,4 @@ def _dataset_and_task(checkpoint: Checkpoint, dataset: str | None) -> tuple[str,
     return dataset, task_of(dataset, checkpoint.network.layers[0].neuron)
 
 
-def simulate(*args: Any, **kwargs: Any) -> Any:
-    """See :func:`brfkit.simulation.simulate`."""
-    from brfkit.simulation import simulate as run
-
-    return run(*args, **kwargs)
+__all__ = ["evaluate", "simulate", "simulate_network", "train"]

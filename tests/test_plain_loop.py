@@ -60,8 +60,8 @@ def test_equals_the_golden_traces_in_float64(name, build):
         assert value == pytest.approx(float(data["loss"]), rel=1e-10)
         grads = {n: p.grad.numpy() for n, p in model.named_parameters()}
         close(grads["cell.weight"], np.hstack([data["g_w_in"], data["g_w_rec"]]))
-        close(grads["out_weight"], data["g_w_out"])
-        close(grads["out_tau_mem"], data["g_out_tau_mem"])
+        close(grads["readout.weight"], data["g_w_out"])
+        close(grads["readout.tau_mem"], data["g_out_tau_mem"])
         for parameter in network.layers[0].spec.parameters:
             close(grads[GRADIENTS[parameter.name]], data[f"g_{parameter.name}"])
 
@@ -126,16 +126,31 @@ def test_other_networks_are_refused(network, complaint):
         PlainNetwork(network, network.initialise(0))
 
 
-def test_biases_and_the_bound_on_omega_take_part():
+def test_the_bias_takes_part():
     network = recurrent_network(2, [4], 3, bias=True)
     weights = network.initialise(0)
-    weights["hidden0.omega"][:] = 1e4  # p(ω) ends at δω = 1
     x = torch.zeros(30, 2, 2)
     without = PlainNetwork(network, weights)(x)[0]
     weights["hidden0.bias"][:] = 200.0
     with_bias = PlainNetwork(network, weights)(x)[0]
     assert torch.isfinite(with_bias).all()
     assert not torch.equal(without, with_bias)
+
+
+def test_omega_beyond_the_bound_is_refused():
+    network = recurrent_network(2, [4], 3)
+    weights = network.initialise(0)
+    weights["hidden0.omega"][1] = -100.0  # p(ω) ends at δω = 1
+    with pytest.raises(BrfkitError, match="omega"):
+        PlainNetwork(network, weights)
+
+
+def test_counts_the_spikes_of_every_step():
+    model, x, _ = small("brf")
+    with torch.no_grad():
+        counts = [float(model(x[: t + 1])[1]) for t in range(len(x))]
+    assert counts == sorted(counts)
+    assert counts[-1] > counts[0]
 
 
 def small(neuron: str) -> tuple[torch.nn.Module, torch.Tensor, torch.Tensor]:

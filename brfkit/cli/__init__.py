@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from typing import Any
 
@@ -16,7 +17,7 @@ COMMANDS = {
     "neurons": "List the neuron models, or show one of them.",
     "simulate": "Drive neurons and record every state.",
     "train": "Train a recurrent spiking network by BPTT.",
-    "evaluate": "Accuracy, loss and spikes of a trained network.",
+    "evaluate": "Accuracy, loss and spikes of a trained network on the test set.",
     "bench": "Time the backends against a plain PyTorch loop.",
 }
 
@@ -61,6 +62,9 @@ def cli() -> None:
 def main(argv: list[str] | None = None) -> None:
     """Entry point of ``brfkit``: runs a command and turns what goes wrong into one line and an exit code."""
     arguments = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # Greek letters on a terminal that has none
     sys.exit(run(arguments))
 
 

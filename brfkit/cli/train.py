@@ -121,9 +121,7 @@ def _config(options: dict[str, Any], seed_given: bool) -> Any:
     }  # fmt: skip
     given = {s: {k: v for k, v in values.items() if v is not None} for s, values in sections.items()}
     switched_off = {
-        name: False
-        for name in ("refractory", "smooth_reset", "divergence_boundary")
-        if options[f"no_{name}"]
+        name: False for name in ("refractory", "smooth_reset", "divergence_boundary") if options[f"no_{name}"]
     }
     if switched_off:
         given["network"]["options"] = switched_off

@@ -145,10 +145,14 @@ class _Parser:
         except (OSError, TypeError):
             raise BrfkitError(f"the source of {function!r} cannot be read; write the neuron in a file") from None
         self._file = inspect.getsourcefile(function) or "?"
-        tree = ast.parse(textwrap.dedent("".join(source)))
-        if not isinstance(tree.body[0], ast.FunctionDef):
-            raise BrfkitError(f"{function!r} must be a plain function made with def")
-        self._definition = tree.body[0]
+        try:
+            definition = ast.parse(textwrap.dedent("".join(source))).body[0]
+        except SyntaxError:  # the lines around a lambda
+            definition = None
+        # The source of a lambda may be the function in which it stands.
+        if not isinstance(definition, ast.FunctionDef) or definition.name != function.__name__:
+            raise BrfkitError(f"{self._file}:{self._line}: {function!r} must be a plain function made with def")
+        self._definition = definition
         self._globals = function.__globals__
         arguments = [a.arg for a in self._definition.args.args]
         names = {node.id for node in ast.walk(self._definition) if isinstance(node, ast.Name)}

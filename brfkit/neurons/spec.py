@@ -105,7 +105,6 @@ class Neuron:
     constants: Mapping[str, float] = field(default_factory=dict)
     options: tuple[Option, ...] = ()
     surrogate: str | None = "double_gaussian"
-    check: Callable[[Mapping[str, NDArray], float], None] | None = None
 
     @property
     def spiking(self) -> bool:

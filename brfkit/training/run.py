@@ -101,7 +101,6 @@ def train(
     """
     started = time.perf_counter()
     folder = Path(run_dir)
-    stored = _prepare_folder(folder, config, resume, force)
     data = config.data
     dataset = load(
         data.dataset,
@@ -112,6 +111,7 @@ def train(
         seed=config.training.seed,
     )
     trainer = _make_trainer(config, dataset, backend)
+    stored = _prepare_folder(folder, config, resume, force)  # not before the data are there
     run = _Run(folder, config, dataset, trainer, observer or Silent())
     if stored is not None:
         run.restore(stored)

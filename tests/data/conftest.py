@@ -11,7 +11,25 @@ import numpy as np
 import pytest
 import scipy.io
 
-from .made import ecg_arrays, idx_bytes, mnist_arrays
+from .made import ecg_arrays, idx_bytes, mnist_arrays, recordings, write_recordings
+
+
+@pytest.fixture(scope="session")
+def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test touches the user's cache; the real files are prepared once in a session."""
+    monkeypatch.setenv("BRFKIT_CACHE_DIR", str(session_cache))
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache folder for this test alone; the folder of its events."""
+    monkeypatch.setenv("BRFKIT_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "events"
 
 
 def _real_folder(name: str) -> Path:
@@ -31,6 +49,24 @@ def real_ecg() -> Path:
 @pytest.fixture(scope="session")
 def real_mnist() -> Path:
     return _real_folder("mnist")
+
+
+@pytest.fixture(scope="session")
+def real_shd() -> Path:
+    return _real_folder("shd")
+
+
+@pytest.fixture
+def write_shd(tmp_path: Path) -> Callable[..., Path]:
+    """Writes recordings as both files of SHD (or another data set); returns the data folder."""
+
+    def write(content: dict[str, object] | None = None, dataset: str = "shd") -> Path:
+        (tmp_path / dataset).mkdir(exist_ok=True)
+        for split in ("train", "test"):
+            write_recordings(tmp_path / dataset / f"{dataset}_{split}.h5", content or recordings())
+        return tmp_path
+
+    return write
 
 
 @pytest.fixture

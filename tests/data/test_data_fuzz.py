@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import struct
 import time
 import tracemalloc
@@ -14,13 +15,15 @@ import scipy.io
 
 from brfkit.data import Dataset, load
 from brfkit.errors import BrfkitError
+from brfkit.events import Events
 
-from .made import ecg_arrays
+from .made import ecg_arrays, own_dense, own_events, recordings, write_own, write_recordings
 
 Write = Callable[..., Path]
 
-ROUNDS = 350
-MAX_SECONDS = 1.0
+ROUNDS = 500
+ODD_ROUNDS = 200
+MAX_SECONDS = 5.0
 MAX_MEMORY = 24 << 20
 
 EXTREMES = [0, 1, 4, 7, 8, 0x7F, 0x80, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFF8, 0xFFFFFFFF]
@@ -77,15 +80,22 @@ def check(result: Dataset | str) -> bool:
     assert len(split) >= 1
     x, y = split.batch(range(len(split)), np.float64)
     labels = (result.steps, len(split)) if result.labels_per_step else (len(split),)
-    assert x.shape == (result.steps, len(split), result.channels)
     assert y.shape == labels
     assert y.min() >= 0
     assert y.max() < result.classes
+    if isinstance(x, Events):
+        assert (x.steps, x.batch, x.channels) == (result.steps, len(split), result.channels)
+        assert ((x.indices >= 0) & (x.indices < x.channels)).all()
+        assert (np.diff(x.indptr.ravel()) >= 0).all()
+        assert (x.indptr[0, 0], x.indptr[-1, -1]) == (0, len(x.indices))
+        return True
+    assert x.shape == (result.steps, len(split), result.channels)
     if result.name == "ecg":
         assert np.isin(x, (-1, 0, 1)).all()
-    else:
+    elif result.name == "smnist":
         assert x.min() >= 0
         assert x.max() <= 1
+    assert np.isfinite(x).all()
     return True
 
 
@@ -182,3 +192,112 @@ def test_npy(write_mnist: Write, tmp_path: Path) -> None:
         except BrfkitError as error:
             refused += check(str(error)) is False
     assert refused > ROUNDS / 2
+
+
+def fuzz_own(path: Path) -> tuple[int, int]:
+    original = path.read_bytes()
+    accepted = 0
+    for seed in range(ROUNDS):
+        path.write_bytes(mutate(original, np.random.default_rng(seed)))
+        try:
+            accepted += check(outcome(str(path), path.parent))
+        except Exception as error:
+            raise AssertionError(f"damage {seed} of {path.name}: {error!r}") from error
+    return accepted, ROUNDS - accepted
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_shd(packed: bool, tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "shd").mkdir()
+    path = write_recordings(tmp_path / "shd" / "shd_train.h5", recordings(samples=6))
+    if packed:
+        path.with_name("shd_train.h5.gz").write_bytes(gzip.compress(path.read_bytes(), mtime=0))
+        path.unlink()
+        path = path.with_name("shd_train.h5.gz")
+    accepted, refused = fuzz("shd", tmp_path, path)
+    assert refused > ROUNDS / 5
+    assert accepted > 0 or packed
+    assert not list(cache.glob(".*"))
+    assert len(list(cache.iterdir())) <= accepted + 1  # each is the whole of an accepted file
+
+
+@pytest.mark.parametrize("kind", ["dense", "events"])
+@pytest.mark.parametrize("suffix", [".npz", ".h5"])
+def test_own(kind: str, suffix: str, tmp_path: Path) -> None:
+    path = write_own(tmp_path / f"a{suffix}", own_dense() if kind == "dense" else own_events())
+    accepted, refused = fuzz_own(path)
+    assert refused > ROUNDS / 5
+    assert accepted > 0
+
+
+ODD_VALUES = [np.nan, np.inf, -1.0, 0.0, 1e300, 5.0, 700.0, 65535.0, -0.5, 1 << 40]
+
+
+def odd(array: np.ndarray, rng: np.random.Generator) -> object:
+    """The array with another type, shape, order or value."""
+    kind = rng.integers(8)
+    if kind == 0 and array.ndim:
+        return array[:: -1 if rng.random() < 0.5 else 2]
+    if kind == 1:
+        return array.astype(rng.choice(["i1", "u2", "f2", "f8", "i8", "c8", "?", "S3"]))
+    if kind == 2:
+        changed = array.astype(float)
+        if changed.size:
+            changed.flat[rng.integers(changed.size)] = rng.choice(ODD_VALUES)
+        with np.errstate(all="ignore"):
+            return changed.astype(array.dtype) if rng.random() < 0.7 else changed
+    if kind == 3:
+        return array[..., None]
+    if kind == 4:
+        return array.ravel()[: rng.integers(3)]
+    if kind == 5:
+        return rng.permutation(array) if array.ndim else array
+    if kind == 6:
+        return np.zeros(rng.integers(0, 4, int(rng.integers(0, 4))))
+    return np.concatenate([array.ravel(), array.ravel()])
+
+
+@pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning", "ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("suffix", [".npz", ".h5"])
+def test_own_odd_arrays(suffix: str, tmp_path: Path) -> None:
+    accepted = 0
+    for seed in range(ODD_ROUNDS):
+        rng = np.random.default_rng(seed)
+        content = own_dense(per_step=bool(seed & 1)) if seed & 2 else own_events()
+        for name in rng.choice(list(content), int(rng.integers(1, 3)), replace=False):
+            if rng.random() < 0.2:
+                del content[name]
+            else:
+                content[name] = odd(np.asarray(content[name]), rng)
+        path = write_own(tmp_path / f"a{suffix}", content)
+        try:
+            accepted += check(outcome(str(path), tmp_path))
+        except Exception as error:
+            raise AssertionError(f"odd file {seed}: {error!r}") from error
+    assert ODD_ROUNDS / 20 < accepted < ODD_ROUNDS * 0.9
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning", "ignore:overflow:RuntimeWarning")
+def test_shd_odd_arrays(tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "shd").mkdir()
+    path = tmp_path / "shd" / "shd_train.h5"
+    accepted = 0
+    for seed in range(ODD_ROUNDS):
+        rng = np.random.default_rng(seed)
+        content = recordings(samples=4, seed=seed)
+        name = rng.choice(list(content))
+        if rng.random() < 0.15:
+            del content[name]
+        elif name in ("times", "units"):
+            row = np.array(content[name][0])
+            row[rng.integers(len(row))] = np.asarray(rng.choice(ODD_VALUES)).astype(row.dtype)
+            content[name][0] = row[:: -1 if rng.random() < 0.5 else 1][: -1 if rng.random() < 0.2 else None]
+        else:
+            content[name] = np.asarray(odd(content[name], rng))
+        write_recordings(path, content)
+        try:
+            accepted += check(outcome("shd", tmp_path))
+        except Exception as error:
+            raise AssertionError(f"odd file {seed}: {error!r}") from error
+    assert ODD_ROUNDS / 20 < accepted < ODD_ROUNDS * 0.9
+    assert not list(cache.glob(".*"))

@@ -128,7 +128,9 @@ def test_facts_of_every_data_set(name: str, tmp_path: Path) -> None:
     assert spec.citation
     assert (spec.folder is None) == (spec.files == ())
     assert {file.split for file in spec.files} <= set(spec.splits)
-    assert all(len(file.md5) == len(file.url_md5) == 32 for file in spec.files)
+    assert all(len(file.url_md5) == 32 and len(file.md5 or file.url_md5) == 32 for file in spec.files)
+    assert all(url.startswith("https://") for file in spec.files for url, _ in [(file.url, ""), *file.mirrors])
+    assert set(spec.samples) == set(spec.splits)
     assert [check.state for check in check_files(name, tmp_path)] == ["missing"] * len(spec.files)
 
 

@@ -158,9 +158,9 @@ def header(kind: int, *shape: int) -> bytes:
         (header(8, 0, 28, 28), "declares 0 x 28 x 28 bytes"),
         (header(8, 2**32 - 1, 2**32 - 1, 2**32 - 1) + bytes(20), "declares 4294967295 x"),
         (header(8, 340_000, 28, 28) + bytes(20), "= 266560000 bytes, the file holds only 20"),
-        (b"\x1f\x8b" + bytes(20), "damaged gzip data"),
-        (gzip.compress(header(8, 2, 28, 28) + bytes(1568))[:-9], "damaged gzip data"),
-        (gzip.compress(header(8, 2, 28, 28) + bytes(1568))[:-8] + bytes(8), "damaged gzip data"),
+        (b"\x1f\x8b" + bytes(20), "damaged gzip"),
+        (gzip.compress(header(8, 2, 28, 28) + bytes(1568))[:-9], "damaged gzip"),
+        (gzip.compress(header(8, 2, 28, 28) + bytes(1568))[:-8] + bytes(8), "damaged gzip"),
         (gzip.compress(header(8, 2, 28, 28) + bytes(1567)), "holds only 1567"),
         (gzip.compress(header(8, 2, 28, 28) + bytes(10**7)), "holds more"),
     ],
@@ -202,3 +202,15 @@ def test_an_unreadable_file(write_mnist: Write, monkeypatch: pytest.MonkeyPatch)
 
 def test_idx_bytes_of_the_tests_are_those_of_the_format() -> None:
     assert idx_bytes(np.array([[1, 2]])) == bytes([0, 0, 8, 2, 0, 0, 0, 1, 0, 0, 0, 2, 1, 2])
+
+
+def test_fashion_has_its_own_folder_and_classes(write_mnist: Write) -> None:
+    root = write_mnist()
+    (root / "mnist").rename(root / "fashion-mnist")
+    data, permuted = load("sfmnist", data_dir=root), load("psfmnist", data_dir=root, seed=3)
+    assert data.class_names[9] == "ankle boot"
+    assert permuted.permutation is not None
+    np.testing.assert_array_equal(permuted.test.batch([2])[0], data.test.batch([2])[0][permuted.permutation])
+    assert {check.state for check in check_files("sfmnist", root)} == {"different"}
+    with pytest.raises(BrfkitError, match="brfkit data fetch smnist"):
+        load("smnist", data_dir=root)

@@ -92,7 +92,9 @@ def test_state_dict_names():
 
 
 def test_options_and_init_reach_the_layer():
-    layer = nn.BRF(1, 50, init={"omega": Uniform(40.0, 41.0)}, options={"smooth_reset": False}, constants={"theta": 2.0})
+    layer = nn.BRF(
+        1, 50, init={"omega": Uniform(40.0, 41.0)}, options={"smooth_reset": False}, constants={"theta": 2.0}
+    )
     assert ((layer.omega >= 40) & (layer.omega <= 41)).all()
     assert layer.layer.spec.resolve_options(layer.layer.options)["smooth_reset"] is False
     torch.manual_seed(5)

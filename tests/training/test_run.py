@@ -92,7 +92,9 @@ def test_folder_of_another_run_is_not_touched(undisturbed):
 
 
 def test_patience_stops_early(tmp_path):
-    result = train(small(learning_rate=20.0, schedule="constant", patience=1, epochs=50), tmp_path / "a", get_backend("numba"))
+    result = train(
+        small(learning_rate=20.0, schedule="constant", patience=1, epochs=50), tmp_path / "a", get_backend("numba")
+    )
     assert result.epochs < 50
 
 
@@ -137,7 +139,12 @@ def test_training_on_torch_and_numba_agrees(tmp_path):
     train(config, tmp_path / "a", get_backend("numba"))
     train(config, tmp_path / "b", get_backend("torch"))
     for a, b in zip(figures(tmp_path / "a"), figures(tmp_path / "b"), strict=True):
-        assert (a.epoch, a.split, a.accuracy, a.spikes_per_sample) == (b.epoch, b.split, b.accuracy, b.spikes_per_sample)
+        assert (a.epoch, a.split, a.accuracy, a.spikes_per_sample) == (
+            b.epoch,
+            b.split,
+            b.accuracy,
+            b.spikes_per_sample,
+        )
         assert a.loss == pytest.approx(b.loss, rel=1e-9)
 
 

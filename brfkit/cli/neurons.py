@@ -1,0 +1,123 @@
+"""``brfkit neurons``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from brfkit.cli.options import common, print_json
+
+
+@click.command()
+@click.argument("name", required=False)
+@common
+def command(name: str | None, as_json: bool) -> None:
+    """List the neuron models, or show one of them.
+
+    With NAME: its equations, states, parameters with units, defaults and initial values, constants, the parts that can
+    be switched off, the surrogate gradient and the source.
+
+    \b
+    brfkit neurons
+    brfkit neurons brf
+    """
+    from brfkit.neurons import NEURONS, get_neuron
+
+    if name is None:
+        facts = [describe(neuron) for neuron in NEURONS.values()]
+        if as_json:
+            print_json({"neurons": facts})
+        else:
+            _print_list(facts)
+        return
+    one = describe(get_neuron(name))
+    if as_json:
+        print_json(one)
+    else:
+        _print_one(one)
+
+
+def describe(neuron: Any) -> dict[str, Any]:
+    """A neuron's specification as plain values."""
+    from brfkit.neurons import get_surrogate
+
+    surrogate = None
+    if neuron.surrogate is not None:
+        surrogate = {"name": neuron.surrogate, "formula": get_surrogate(neuron.surrogate).formula}
+    return {
+        "name": neuron.name,
+        "title": neuron.title,
+        "doc": neuron.doc,
+        "source": neuron.source,
+        "spiking": neuron.spiking,
+        "equations": list(neuron.equations),
+        "states": list(neuron.states),
+        "parameters": [
+            {
+                "name": p.name,
+                "symbol": p.symbol,
+                "unit": p.unit,
+                "default": p.default,
+                "init": str(p.init),
+                "doc": p.doc,
+            }
+            for p in neuron.parameters
+        ],
+        "constants": dict(neuron.constants),
+        "options": [{"name": o.name, "default": o.default, "doc": o.doc} for o in neuron.options],
+        "surrogate": surrogate,
+    }
+
+
+def _table(title: str, *columns: str) -> Any:
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, header_style="italic")
+    return table
+
+
+def _print_list(facts: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+
+    table = _table("", "neuron", "model", "states", "parameters")
+    for one in facts:
+        parameters = ", ".join(p["symbol"] for p in one["parameters"])
+        table.add_row(f"[bold]{one['name']}[/]", one["title"], " ".join(one["states"]), parameters)
+    console = Console()
+    console.print(table)
+    console.print("\nbrfkit neurons NAME shows equations, units, defaults and source.", highlight=False)
+
+
+def _print_one(one: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.padding import Padding
+
+    console = Console(highlight=False)
+    console.print(f"[bold]{one['name']}[/]  {one['title']}\n{escape(one['doc'])}\n")
+    console.print("[bold]Equations[/]")
+    for equation in one["equations"]:
+        console.print(Padding(escape(equation), (0, 0, 0, 2)))
+    states = ", ".join(one["states"])
+    spikes = "z spikes" if one["spiking"] else "no spikes"
+    console.print(f"\n[bold]States[/]  {states}; all 0 at the start; {spikes}\n")
+    table = _table("Parameters", "", "name", "unit", "default", "init", "")
+    for p in one["parameters"]:
+        cells = (p["symbol"], p["name"], p["unit"], f"{p['default']:g}", p["init"], p["doc"])
+        table.add_row(*(escape(cell) for cell in cells))
+    console.print(table)
+    if one["constants"]:
+        values = ", ".join(f"{name} = {value:g}" for name, value in one["constants"].items())
+        console.print(f"\n[bold]Constants[/]  {values}")
+    if one["options"]:
+        console.print()
+        table = _table("Parts that can be switched off", "option", "")
+        for option in one["options"]:
+            table.add_row(f"--no-{option['name'].replace('_', '-')}", escape(option["doc"]))
+        console.print(table)
+    if one["surrogate"]:
+        console.print(f"\n[bold]Surrogate[/]  {one['surrogate']['name']}: {escape(one['surrogate']['formula'])}")
+    console.print(f"\n[bold]Source[/]  {escape(one['source'])}")

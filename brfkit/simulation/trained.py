@@ -1,0 +1,182 @@
+"""A trained network on one sample, with every state of every layer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brfkit.backends import get_backend
+from brfkit.backends.base import Backend, state_names
+from brfkit.checkpoint import Checkpoint, open_checkpoint
+from brfkit.data import load
+from brfkit.errors import BrfkitError
+from brfkit.events import Events
+from brfkit.network import Network
+from brfkit.simulation.divergence import first_divergence
+from brfkit.simulation.population import resolve_dtype
+from brfkit.simulation.stimulus import times
+
+
+@dataclass(frozen=True)
+class NetworkSimulation:
+    """What :func:`simulate_network` returns.
+
+    Attributes:
+        network: description.
+        backend: who computed.
+        t: (steps,) float64, 0, δ, 2δ, …
+        input: (steps, channels), the sample as the network sees it.
+        states: ``<layer>.<symbol>``, (steps, units), all states of all layers; ``z`` of spiking layers is uint8.
+        dataset, split, sample: where the input comes from.
+        label: the right class, an int, or (steps,) where every step has its own.
+        class_names: one per output.
+        diverged_at: first step at which a state is not finite, or None.
+        seconds: wall time.
+    """
+
+    network: Network
+    backend: str
+    t: NDArray[np.float64]
+    input: NDArray[Any]
+    states: Mapping[str, NDArray[Any]]
+    dataset: str
+    split: str
+    sample: int
+    label: int | NDArray[np.int64]
+    class_names: tuple[str, ...]
+    diverged_at: int | None
+    seconds: float
+
+    @property
+    def neuron(self) -> str:
+        """Model of the first layer."""
+        return self.network.layers[0].neuron
+
+    @property
+    def neurons(self) -> int:
+        """Spiking neurons of all layers."""
+        return sum(layer.units for layer in self.network.spiking_layers)
+
+    @property
+    def steps(self) -> int:
+        return len(self.t)
+
+    @property
+    def spikes(self) -> int:
+        return sum(int(self.states[f"{layer.name}.z"].sum()) for layer in self.network.spiking_layers)
+
+    @property
+    def firing_rate(self) -> float:
+        """Share of spiking neurons that spike at a step."""
+        return self.spikes / (self.steps * max(self.neurons, 1))
+
+    @property
+    def diverged(self) -> bool:
+        return self.diverged_at is not None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object of ``brfkit simulate --checkpoint``."""
+        return {
+            "neuron": self.neuron,
+            "backend": self.backend,
+            "steps": self.steps,
+            "neurons": self.neurons,
+            "spikes": self.spikes,
+            "firing_rate": self.firing_rate,
+            "diverged": self.diverged,
+            "seconds": self.seconds,
+            "dataset": self.dataset,
+            "split": self.split,
+            "sample": self.sample,
+        }
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What ``--out`` holds: ``t`` (steps,), ``input`` (steps, channels), ``<layer>.<symbol>`` (steps, units) and
+        ``label``, one class per step."""
+        label = np.broadcast_to(np.asarray(self.label, np.int64), self.t.shape)
+        return {"t": self.t, "input": self.input, **self.states, "label": label}
+
+
+def simulate_network(
+    checkpoint: str | Path,
+    dataset: str | None = None,
+    *,
+    sample: int = 0,
+    split: str = "test",
+    neuron: str | None = None,
+    permutation: Any = None,
+    dtype: str | None = None,
+    backend: str | Backend = "auto",
+    threads: int | None = None,
+    data_dir: str | Path | None = None,
+    seed: int = 0,
+) -> NetworkSimulation:
+    """Run a trained network over one sample and record every state of every layer.
+
+    Args:
+        checkpoint: run folder, checkpoint file, or published ``.pt``.
+        dataset: None takes the one of the run.
+        sample: number of the sample, from 0.
+        split: ``test`` or ``train``.
+        neuron: for a published file, which neuron it holds.
+        permutation: for psmnist, array or ``.npy`` file; None takes the one saved with the run.
+        dtype: ``float32`` or ``float64``; None takes float64 for the reference backend and float32 for the others.
+        backend, threads, data_dir, seed: as for the command.
+
+    Raises:
+        BrfkitError: the checkpoint or the data cannot be read or do not fit each other, or there is no such sample.
+    """
+    began = time.perf_counter()
+    opened = open_checkpoint(checkpoint, neuron)
+    name = dataset or _trained_on(opened)
+    engine = get_backend(backend, threads=threads) if isinstance(backend, str) else backend
+    kind = resolve_dtype(engine, dtype)
+    if permutation is None:
+        permutation = opened.extra.get("permutation")
+    data = load(name, data_dir=data_dir, permutation=permutation, seed=seed, splits=(split,))
+    network, samples = opened.network, data.split(split)
+    if data.channels != network.inputs:
+        raise BrfkitError(f"{checkpoint} takes {network.inputs} channels, {name} has {data.channels}")
+    if not 0 <= sample < len(samples):
+        raise BrfkitError(f"{name} has {len(samples)} {split} samples, numbered from 0; there is no sample {sample}")
+    x, labels = samples.batch([sample], kind)
+    weights = {key: value.astype(kind) for key, value in opened.weights.items()}
+    with np.errstate(all="ignore"):  # overflow is reported as divergence
+        trace = engine.scan(network, weights, x, record=list(state_names(network)))
+    dense = x.dense(kind) if isinstance(x, Events) else x
+    states = {key: v[:, 0].astype(np.uint8) if key.endswith(".z") else v[:, 0] for key, v in trace.records.items()}
+    label = labels[:, 0] if labels.ndim == 2 else int(labels[0])
+    return NetworkSimulation(
+        network=network,
+        backend=engine.name,
+        t=times(len(dense), network.dt),
+        input=dense[:, 0],
+        states=states,
+        dataset=name,
+        split=split,
+        sample=sample,
+        label=label,
+        class_names=data.class_names,
+        diverged_at=_first_not_finite(states),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _trained_on(checkpoint: Checkpoint) -> str:
+    config = checkpoint.meta.get("config")
+    name = config.get("data", {}).get("dataset") if isinstance(config, dict) else None
+    if not isinstance(name, str):
+        raise BrfkitError("this checkpoint does not say what it was trained on; use --dataset")
+    return name
+
+
+def _first_not_finite(states: Mapping[str, NDArray]) -> int | None:
+    found = [first_divergence(v, np.zeros(v.shape[1], bool), np.inf) for v in states.values()]
+    steps = [step for step in found if step is not None]
+    return min(steps) if steps else None

@@ -1,0 +1,154 @@
+"""``brfkit train`` and ``brfkit evaluate`` on the embedded data: streams, files, killing and resuming."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from brfkit.checkpoint import open_checkpoint
+
+SMALL = ("--dataset", "tones", "--hidden", "16", "--limit-train", "100", "--limit-test", "50", "--threads", "1")
+TRAIN_KEYS = {
+    "run_dir", "dataset", "neuron", "parameters", "epochs", "best_epoch", "test_accuracy", "test_loss",
+    "spikes_per_sample", "seconds", "backend",
+}  # fmt: skip
+EVALUATE_KEYS = {
+    "dataset", "neuron", "backend", "samples", "accuracy", "loss", "spikes_per_sample", "spikes_per_step",
+    "firing_rate", "parameters", "seconds",
+}  # fmt: skip
+
+
+def metrics(folder: Path) -> list[dict[str, str]]:
+    """Rows of metrics.csv without the wall time."""
+    with (folder / "metrics.csv").open(newline="") as stream:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(stream)]
+
+
+def weights(folder: Path) -> dict[str, np.ndarray]:
+    with np.load(folder / "last.npz") as file:
+        return {name: file[name] for name in file.files if name != "meta"}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A small run of 4 epochs, never disturbed."""
+    from brfkit.cli import run
+
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    assert run(["train", *SMALL, "--epochs", "4", "--run-dir", str(folder)]) == 0
+    return folder
+
+
+def test_train_prints_one_object_and_fills_the_folder(command, tmp_path):
+    folder = tmp_path / "run"
+    result = command("train", *SMALL, "--epochs", "1", "--run-dir", folder, "--json")
+    assert result.code == 0
+    values = json.loads(result.out)
+    assert values.keys() >= TRAIN_KEYS
+    assert (values["dataset"], values["neuron"], values["epochs"]) == ("tones", "brf", 1)
+    assert 0 <= values["test_accuracy"] <= 100
+    assert "Traceback" not in result.err
+    names = {path.name for path in folder.iterdir()}
+    assert names >= {"config.json", "metrics.csv", "best.npz", "last.npz"}
+    assert any(name.endswith(".png") for name in names)
+    assert any(name.startswith("events.out.tfevents") for name in names)
+    columns = (folder / "metrics.csv").read_text().splitlines()[0]
+    assert columns == "epoch,split,loss,accuracy,spikes_per_sample,seconds"
+
+
+def test_a_run_is_not_overwritten_without_force(command, trained):
+    before = {path.name: path.read_bytes() for path in trained.iterdir()}
+    again = command("train", *SMALL, "--epochs", "4", "--run-dir", trained)
+    assert again.code == 1
+    assert re.fullmatch(r"Error: .*--resume.*--force.*\n", again.err)
+    assert {path.name: path.read_bytes() for path in trained.iterdir()} == before
+
+
+def test_resume_with_other_settings_is_refused(command, trained):
+    other = command("train", "--resume", "--run-dir", trained, "--lr", "0.5")
+    assert other.code == 1
+    assert re.fullmatch(r"Error: .*other settings.*\n", other.err)
+
+
+def test_evaluate_repeats_the_figures_of_the_run(command, trained):
+    result = command("evaluate", trained, "--limit-test", "50", "--json")
+    assert result.code == 0
+    assert result.err == ""
+    values = json.loads(result.out)
+    assert values.keys() == EVALUATE_KEYS
+    told = json.loads((trained / "result.json").read_text())
+    assert values["accuracy"] == pytest.approx(told["test_accuracy"])
+    assert values["loss"] == pytest.approx(told["test_loss"], rel=1e-4)
+    assert values["spikes_per_sample"] == pytest.approx(told["spikes_per_sample"], rel=1e-3)
+    assert values["parameters"] == told["parameters"]
+
+
+def test_simulate_records_every_state_of_a_trained_network(command, trained, tmp_path):
+    out = tmp_path / "trace.npz"
+    result = command(
+        "simulate", "--checkpoint", trained, "--sample", "3", "--out", out, "--plot", tmp_path / "trace.pdf", "--json"
+    )
+    assert result.code == 0
+    assert result.err == ""
+    values = json.loads(result.out)
+    with np.load(out) as file:
+        assert {"hidden0.u", "hidden0.v", "hidden0.q", "hidden0.z", "readout.u", "t", "input"} <= set(file.files)
+        assert file["hidden0.q"].shape == (values["steps"], 16)
+        assert file["hidden0.z"].sum() == values["spikes"]
+    assert (tmp_path / "trace.pdf").read_bytes().startswith(b"%PDF")
+    beyond = command("simulate", "--checkpoint", trained, "--sample", "100000")
+    assert beyond.code == 1
+    assert re.fullmatch(r"Error: .*no sample 100000\n", beyond.err)
+
+
+def wait_for_epoch(child, folder: Path, epoch: int) -> None:
+    """Until the folder tells of that epoch."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until and child.poll() is None:
+        if (folder / "metrics.csv").exists() and any(int(row["epoch"]) >= epoch for row in metrics(folder)):
+            return
+        time.sleep(0.01)
+    pytest.fail(f"no epoch {epoch} in time; exit code {child.poll()}")
+
+
+def test_a_killed_run_resumes_to_the_same_metrics(start, command, trained, tmp_path):
+    folder = tmp_path / "killed"
+    child = start("train", *SMALL, "--epochs", "4", "--run-dir", str(folder))
+    wait_for_epoch(child, folder, 1)
+    child.send_signal(signal.SIGKILL)
+    child.wait(30)
+    assert child.returncode == -signal.SIGKILL
+    result = command("train", *SMALL, "--epochs", "4", "--run-dir", folder, "--resume")
+    assert result.code == 0
+    assert metrics(folder) == metrics(trained)
+    expected = weights(trained)
+    for name, value in weights(folder).items():
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
+
+
+def test_an_interrupted_run_can_be_resumed(start, command, tmp_path):
+    folder = tmp_path / "interrupted"
+    child = start("train", *SMALL, "--epochs", "2000", "--run-dir", str(folder), "--json")
+    wait_for_epoch(child, folder, 1)
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert out == ""
+    assert "Traceback" not in err
+    assert not list(folder.glob(".brfkit-*"))
+    last = int(metrics(folder)[-1]["epoch"])
+    from brfkit.backends import get_backend
+    from brfkit.training.resolve import resolve
+    from brfkit.training.run import train
+
+    assert open_checkpoint(folder).network.layers[0].units == 16
+    config = resolve(file=folder / "config.json")
+    resumed = train(config, folder, get_backend("numba", threads=1), resume=True, stop=lambda: True)
+    assert resumed.epochs == last >= 1

@@ -1,0 +1,77 @@
+"""The text of the numba kernels: reviewed as code, and without numbers of another precision."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from brfkit.backends.numba_cpu.kernels import KernelText, Shape
+from brfkit.codegen.model import build_model
+from brfkit.codegen.program import Statement
+from brfkit.codegen.python_printer import source
+from brfkit.neurons import NEURONS
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def text(neuron: str, dtype: str = "float32", kind: str = "dense", recurrent: bool = True) -> str:
+    return KernelText(build_model(neuron), Shape(dtype, 16, 2, 1, 2, kind, recurrent)).module()
+
+
+FILES = {
+    "numba_brf_float32.py.txt": lambda: text("brf"),
+    "numpy_brf_step.py.txt": lambda: source(build_model("brf").step, "numpy"),
+    "numpy_brf_step_vjp.py.txt": lambda: source(build_model("brf").step_vjp, "numpy"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_golden_text(name, request):
+    """A change of generated code is seen in review; ``pytest --update-golden`` writes these files anew."""
+    path, made = GOLDEN / name, FILES[name]()
+    if request.config.getoption("--update-golden"):
+        path.write_text(made, encoding="utf-8")
+    assert made == path.read_text(encoding="utf-8"), "run pytest --update-golden and look at the diff"
+
+
+VARIANTS = [
+    (neuron, dtype, kind)
+    for neuron, model in NEURONS.items()
+    for dtype in ("float32", "float64")
+    for kind in ("dense", "events", "spikes")
+]
+
+
+@pytest.mark.parametrize(("neuron", "dtype", "kind"), VARIANTS)
+def test_every_number_has_the_precision_of_the_kernel(neuron, dtype, kind):
+    """A bare ``0.5`` is float64 in numba and would pull a float32 kernel to double precision."""
+    made = text(neuron, dtype, kind, NEURONS[neuron].spiking)
+    tree = ast.parse(made)
+    wrapped = {
+        id(leaf)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "real"
+        for leaf in ast.walk(node)
+    }
+    numbers = [n for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, float)]
+    assert len(numbers) >= 2
+    assert all(id(number) in wrapped for number in numbers)
+    assert f"real = np.{dtype}" in made
+    assert "@" not in made.replace("@numba", "")
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_one_operation_per_line(neuron):
+    """So nothing depends on precedence or on what a compiler makes of ``a * b + c``."""
+    model = build_model(neuron)
+    for program in (model.step, model.derive, model.step_vjp, model.derive_vjp):
+        for target in ("numpy", "torch"):
+            function = ast.parse(source(program, target)).body[0]
+            assert isinstance(function, ast.FunctionDef)
+            for line, statement in zip(function.body[:-1], program.statements, strict=True):
+                assert isinstance(statement, Statement)
+                assert isinstance(line, ast.Assign)
+                operations = [n for n in ast.walk(line.value) if isinstance(n, ast.BinOp | ast.Call)]
+                assert len(operations) <= 1, ast.unparse(line)
