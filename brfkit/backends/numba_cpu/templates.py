@@ -6,7 +6,7 @@ the order in which the loops run; bits [time + 1][sample][word] of uint64, row 0
 current [time][sample][width]; checkpoint [segment] of state.
 """
 
-PREAMBLE = '''"""Generated: the equations stand in brfkit/neurons, the loops in brfkit/backends/numba_cpu/templates.py."""
+PREAMBLE = '''"""Generated: equations from brfkit/neurons, loops from brfkit/backends/numba_cpu/templates.py."""
 
 import numba
 import numpy as np

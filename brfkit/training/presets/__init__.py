@@ -1,4 +1,4 @@
-"""Published experiments as files, ``<dataset>-<neuron>.toml``; a ``<dataset>.toml`` serves neurons without their own."""
+"""Published experiments, ``<dataset>-<neuron>.toml``; ``<dataset>.toml`` serves neurons without their own file."""
 
 from __future__ import annotations
 
