@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from brfkit.backends import get_backend
-from brfkit.checkpoint import Checkpoint, open_checkpoint
-from brfkit.data import load
+from brfkit.checkpoint import open_checkpoint
 from brfkit.errors import BrfkitError
 from brfkit.evaluation import evaluate as evaluate_network
 from brfkit.simulation import simulate, simulate_network
-from brfkit.task import Task
+from brfkit.training.datasets import load_dataset
+from brfkit.training.resolve import trained_on
 
 
 def train(
@@ -79,41 +80,28 @@ def evaluate(
         The JSON object of the command: data set, neuron, backend, samples, accuracy (percent), loss, spikes.
     """
     opened = open_checkpoint(checkpoint, neuron)
-    name, task = _dataset_and_task(opened, dataset)
+    facts, task = trained_on(opened, dataset)
+    facts = replace(facts, limit_test=limit_test)
     engine = get_backend(backend, threads=threads)
     if permutation is None:
         permutation = opened.extra.get("permutation")
-    data = load(name, data_dir=data_dir, limit_test=limit_test, permutation=permutation, seed=seed, splits=("test",))
+    data = load_dataset(facts, seed=seed, data_dir=data_dir, splits=("test",), permutation=permutation)
     if data.channels != opened.network.inputs or data.classes > opened.network.outputs:
         raise BrfkitError(
             f"{checkpoint} takes {opened.network.inputs} channels and tells {opened.network.outputs} classes apart; "
-            f"{name} has {data.channels} and {data.classes}"
+            f"{facts.dataset} has {data.channels} and {data.classes}"
         )
     weights = {key: value.astype(np.dtype(dtype)) for key, value in opened.weights.items()}
     result = evaluate_network(
         opened.network, weights, data.test, task, engine, batch_size=batch_size, progress=progress
     )
     return {
-        "dataset": name,
+        "dataset": facts.dataset,
         "neuron": opened.network.layers[0].neuron,
         "backend": engine.name,
         **result.to_dict(),
         "parameters": opened.network.parameter_count(),
     }
-
-
-def _dataset_and_task(checkpoint: Checkpoint, dataset: str | None) -> tuple[str, Task]:
-    """Which data set, and where loss and accuracy are taken: as trained, or as published."""
-    from brfkit.training.config import Config
-    from brfkit.training.resolve import task_of
-
-    stored = checkpoint.meta.get("config")
-    if stored is not None:
-        config = Config.from_dict(stored)
-        return dataset or config.data.dataset, config.task
-    if dataset is None:
-        raise BrfkitError("this checkpoint does not say what it was trained on; use --dataset")
-    return dataset, task_of(dataset, checkpoint.network.layers[0].neuron)
 
 
 __all__ = ["evaluate", "simulate", "simulate_network", "train"]

@@ -37,6 +37,11 @@ def _sizes(ctx: click.Context, param: click.Parameter, value: str | None) -> lis
 @click.option("--tbptt", type=click.IntRange(1), help="Truncate BPTT to windows of so many steps.")
 @click.option("--patience", type=click.IntRange(1), help="Stop after so many epochs without a better validation loss.")
 @click.option("--validation-fraction", type=click.FloatRange(0, 1, max_open=True))
+@click.option("--validation", type=click.Choice(["random", "speakers"]), help="What is kept for validation.")
+@click.option("--binning", type=click.Choice(["full", "paper"]), help="Event data: keep every spike, or as published.")
+@click.option("--bin-width", type=click.FloatRange(0, min_open=True), help="Event data: length of a step (s).")
+@click.option("--bins", type=click.IntRange(1), help="Event data: number of steps.")
+@click.option("--test-fraction", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="Own file: test part.")
 @click.option("--limit-train", type=click.IntRange(1), help="Take the first N training samples.")
 @click.option("--limit-test", type=click.IntRange(1), help="Take the first N test samples.")
 @click.option("--permutation", type=click.Path(dir_okay=False), help="psmnist: order of the pixels (.npy).")
@@ -109,7 +114,13 @@ def _config(options: dict[str, Any], seed_given: bool) -> Any:
     if file is None and stored is not None and stored.exists():
         file = stored
     sections = {
-        "data": {k: options[k] for k in ("validation_fraction", "limit_train", "limit_test", "permutation")},
+        "data": {
+            key: options[key]
+            for key in (
+                "validation", "validation_fraction", "limit_train", "limit_test", "permutation", "binning",
+                "bin_width", "bins", "test_fraction",
+            )
+        },
         "network": {"hidden": options["hidden"], "dt": options["dt"], "surrogate": options["surrogate"]},
         "training": {
             key: options[key]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from brfkit.data.binning import Binning
 from brfkit.errors import BrfkitError
 from brfkit.events import Events
 
@@ -23,9 +24,12 @@ class Split(ABC):
 
     Attributes:
         y: int64 [N], one class per sample, or [N, T], one class per step.
+        groups: int64 [N], who or what a sample comes from (the speaker of a recording), or None where that is not
+            known. Samples of one group should not stand on both sides of a validation split; see `holdout`.
     """
 
     y: NDArray[np.int64]
+    groups: NDArray[np.int64] | None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -64,11 +68,13 @@ class DenseSplit(Split):
         y: int64 [N] or [N, T].
         divisor: a batch holds ``x / divisor``; taken in float64 before the cast, so that the float32 batch is the
             float64 one rounded.
+        groups: int64 [N] or None, see `Split`.
     """
 
     x: NDArray[Any]
     y: NDArray[np.int64]
     divisor: float = 1.0
+    groups: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         if self.x.ndim != 3 or self.y.shape not in (self.x.shape[:1], self.x.shape[:2]):
@@ -76,16 +82,74 @@ class DenseSplit(Split):
 
     def select(self, indices: ArrayLike) -> DenseSplit:
         index = sample_index(indices, len(self))
-        return DenseSplit(self.x[index], self.y[index], self.divisor)
+        groups = None if self.groups is None else self.groups[index]
+        return DenseSplit(self.x[index], self.y[index], self.divisor, groups)
 
     def batch(self, indices: ArrayLike, dtype: DTypeLike = np.float32) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        if not np.issubdtype(dtype, np.floating):
-            raise BrfkitError(f"a batch needs a floating-point dtype such as float32 or float64, not {dtype!r}")
+        check_float(dtype)
         index = sample_index(indices, len(self))
         x = self.x[index].transpose(1, 0, 2)  # [T, B, I]
         if self.divisor != 1.0:
             x = np.divide(x, self.divisor, dtype=np.float64)
         return np.ascontiguousarray(x, dtype), np.ascontiguousarray(self.y[index].T)
+
+
+@dataclass(frozen=True, eq=False)
+class EventSplit(Split):
+    """Spike trains, binned and stored as lists of active channels; selections share the spikes with their origin.
+
+    Attributes:
+        indices: uint16 or int32 [nnz], channels in ``range(channels)``, one recording after the other, in each by step
+            and within a step ascending. A channel that stands twice in a step counts twice.
+        starts: int64 [M], where each recording begins in `indices`.
+        indptr: int32 [M, T + 1], offsets of its steps from there.
+        rows: int64 [N], the recordings that are the samples of this split.
+        y: int64 [N] or [N, T].
+        channels: number of channels I.
+        bin_width: length of a step in seconds (or whatever unit the times had).
+        groups: int64 [N] or None, see `Split`.
+        class_names: names that stand in the file, or None.
+        left_out: how many spikes of the M recordings are not in `indices`: too late and dropped, or merged with
+            others of their bin and channel.
+    """
+
+    indices: NDArray[Any]
+    starts: NDArray[np.int64]
+    indptr: NDArray[np.int32]
+    rows: NDArray[np.int64]
+    y: NDArray[np.int64]
+    channels: int
+    bin_width: float
+    groups: NDArray[np.int64] | None = None
+    class_names: tuple[str, ...] | None = None
+    left_out: int = 0
+
+    @property
+    def steps(self) -> int:
+        return self.indptr.shape[1] - 1
+
+    def select(self, indices: ArrayLike) -> EventSplit:
+        index = sample_index(indices, len(self))
+        groups = None if self.groups is None else self.groups[index]
+        return replace(self, rows=self.rows[index], y=self.y[index], groups=groups)
+
+    def batch(self, indices: ArrayLike, dtype: DTypeLike = np.float32) -> tuple[Events, NDArray[np.int64]]:
+        check_float(dtype)
+        index = sample_index(indices, len(self))
+        rows = self.rows[index]
+        ends = np.cumsum(self.indptr[rows, -1], dtype=np.int64)
+        active = np.empty(ends[-1] if len(ends) else 0, np.int32)
+        begins = np.concatenate([[0], ends[:-1]]).astype(np.int64)[: len(rows)]
+        for start, begin, end in zip(self.starts[rows].tolist(), begins.tolist(), ends.tolist(), strict=True):
+            active[begin:end] = self.indices[start : start + end - begin]
+        events = Events(self.indptr[rows] + begins[:, None], active, self.channels)
+        return events, np.ascontiguousarray(self.y[index].T)
+
+
+def check_float(dtype: DTypeLike) -> None:
+    """BrfkitError unless `dtype` is a real floating-point type."""
+    if not np.issubdtype(dtype, np.floating):
+        raise BrfkitError(f"a batch needs a floating-point dtype such as float32 or float64, not {dtype!r}")
 
 
 def sample_index(indices: ArrayLike, samples: int) -> NDArray[np.intp]:
@@ -107,18 +171,20 @@ class DataFile:
     Attributes:
         split: the split it belongs to.
         name: file name, in the data set's folder.
-        md5: MD5 of its content, unpacked where the file is a gzip.
+        md5: MD5 of its content, unpacked where the file is a gzip or zip; None where nobody has published it.
         url: where it can be fetched.
         url_md5: MD5 of what that address serves, packed as it is there.
         also: further names under which the same content is found.
+        mirrors: further addresses, each with the MD5 of what it serves.
     """
 
     split: str
     name: str
-    md5: str
+    md5: str | None
     url: str
     url_md5: str
     also: tuple[str, ...] = ()
+    mirrors: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -129,11 +195,15 @@ class Request:
         root: the folder that holds one folder per data set; may not exist.
         split: name of the split to read.
         order: int64 [T], step t of the result is step ``order[t]`` of the file; None keeps the order.
+        binning: how spike times become steps; None is the data set's own way. For event-based data only.
+        limit: how many samples are wanted, so that a reader may stop early; None is all.
     """
 
     root: Path
     split: str
     order: NDArray[np.int64] | None = None
+    binning: Binning | None = None
+    limit: int | None = None
 
 
 @dataclass(frozen=True)
@@ -144,7 +214,7 @@ class DataSpec:
         name: what `load` calls it.
         title: one line for a list.
         channels: number of input channels I.
-        steps: time steps T of a sample.
+        steps: time steps T of a sample; for event-based data those of its default binning.
         class_names: one per class, in the order of the labels.
         labels_per_step: whether each step has its own label.
         read: reads the split that a `Request` names.
@@ -155,6 +225,8 @@ class DataSpec:
         permuted: whether the time steps are permuted (see `load`).
         notes: what a user of the data should know.
         splits: names of the splits that `read` knows.
+        samples: how many samples the published files hold, by split.
+        events: whether samples are spike trains, which are binned when they are loaded.
     """
 
     name: str
@@ -171,6 +243,8 @@ class DataSpec:
     permuted: bool = False
     notes: str = ""
     splits: tuple[str, ...] = ("train", "test")
+    samples: Mapping[str, int] = field(default_factory=dict)
+    events: bool = False
 
     @property
     def classes(self) -> int:
@@ -185,11 +259,14 @@ class Dataset:
         spec: the facts.
         splits: the loaded splits by name.
         permutation: int64 [T] that was applied to the time steps, or None. It belongs to a network trained on it.
+        binning: how spike times became steps, None for data that is not made of events. It belongs to a network
+            trained on it.
     """
 
     spec: DataSpec
     splits: Mapping[str, Split]
     permutation: NDArray[np.int64] | None = None
+    binning: Binning | None = None
 
     @property
     def name(self) -> str:

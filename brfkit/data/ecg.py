@@ -86,6 +86,7 @@ ECG = DataSpec(
         "the published code takes the argmax of the zeros there, class P, and so do the published figures. "
         "Events (values 0 and 1) lead the labels by about 24 steps."
     ),
+    samples={"train": 618, "test": 141},
 )
 
 SPECS = {ECG.name: ECG}

@@ -1,7 +1,9 @@
 """Reader of numeric arrays in MAT files of version 5 (MATLAB's ``save -v6`` and ``-v7``).
 
-Written out here because a general MAT reader allocates what a damaged file declares and recurses as deep as it
-nests. This one knows real, full, numeric arrays only and never holds more than the file really contains.
+Written out here because `scipy.io.loadmat` (1.17) cannot be made safe by looking at a file first, short of reading all
+of it: a number tag of an unknown kind (one changed byte) and deeply nested cells end the process, a tag that declares
+4 GB is allocated, a cell of 30000 x 30000 entries takes 7 GB and half a minute. This reader knows real, full, numeric
+arrays only and never holds more than the file really contains.
 Format: "MAT-File Format", The MathWorks.
 """
 

@@ -1,4 +1,7 @@
-"""Sequential MNIST: the 784 pixels of a digit one after the other (S-MNIST), or in a fixed random order (PS-MNIST)."""
+"""Sequential MNIST: the 784 pixels of a digit one after the other (S-MNIST), or in a fixed random order (PS-MNIST).
+
+Fashion-MNIST has the same files and the same two forms: sfmnist and psfmnist.
+"""
 
 from __future__ import annotations
 
@@ -17,41 +20,60 @@ STEPS = SIDE * SIDE
 CLASSES = 10
 WHITE = 255
 
-_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+DIGITS = tuple(map(str, range(CLASSES)))
+CLOTHES = (
+    *("T-shirt/top", "trouser", "pullover", "dress", "coat"),
+    *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+)
+
+_MNIST_SERVER = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+_FASHION_SERVER = "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/"
 
 
-def _file(split: str, name: str, md5: str, url_md5: str) -> DataFile:
+def _file(split: str, name: str, md5: str | None, url_md5: str, server: str) -> DataFile:
     dotted = name.replace("-idx", ".idx")
     also = (f"{name}.gz", dotted, f"{dotted}.gz")
-    return DataFile(split, name, md5, f"{_URL}{name}.gz", url_md5, also)
+    return DataFile(split, name, md5, f"{server}{name}.gz", url_md5, also)
 
 
-# Images before labels: the reader takes them in this order.
-FILES = (
-    _file(
-        "train",
-        "train-images-idx3-ubyte",
+def _files(md5s: tuple[str | None, ...], url_md5s: tuple[str, ...], server: str) -> tuple[DataFile, ...]:
+    """The four files; images before labels, the reader takes them in this order."""
+    names = (
+        ("train", "train-images-idx3-ubyte"),
+        ("train", "train-labels-idx1-ubyte"),
+        ("test", "t10k-images-idx3-ubyte"),
+        ("test", "t10k-labels-idx1-ubyte"),
+    )
+    return tuple(
+        _file(split, name, md5, url_md5, server)
+        for (split, name), md5, url_md5 in zip(names, md5s, url_md5s, strict=True)
+    )
+
+
+FILES = _files(
+    (
         "6bbc9ace898e44ae57da46a324031adb",
-        "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-    ),
-    _file(
-        "train",
-        "train-labels-idx1-ubyte",
         "a25bea736e30d166cdddb491f175f624",
-        "d53e105ee54ea40749a09fcbcd1e9432",
-    ),
-    _file(
-        "test",
-        "t10k-images-idx3-ubyte",
         "2646ac647ad5339dbf082846283269ea",
-        "9fb629c4189551a2d022fa330f9573f3",
-    ),
-    _file(
-        "test",
-        "t10k-labels-idx1-ubyte",
         "27ae3e4e09519cfbb04c329615203637",
+    ),
+    (
+        "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        "d53e105ee54ea40749a09fcbcd1e9432",
+        "9fb629c4189551a2d022fa330f9573f3",
         "ec29112dd5afa0611ce80d1b7f02629c",
     ),
+    _MNIST_SERVER,
+)
+FASHION_FILES = _files(
+    (None,) * 4,
+    (
+        "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "25c81989df183df01b3e8a0aad5dffbe",
+        "bef4ecab320f06d8554ea6380940ec79",
+        "bb300cfdad3c16e7a12a480ee83cd310",
+    ),
+    _FASHION_SERVER,
 )
 
 
@@ -76,39 +98,45 @@ def read_digits(images: Path, labels: Path) -> tuple[NDArray[np.uint8], NDArray[
     return pixels.reshape(-1, STEPS), digits.astype(np.int64)
 
 
-def _read(request: Request) -> DenseSplit:
-    dataset = "smnist" if request.order is None else "psmnist"
-    images, labels = (locate(request.root / "mnist", f, dataset) for f in FILES if f.split == request.split)
+def _read(spec: DataSpec, request: Request) -> DenseSplit:
+    folder = request.root / str(spec.folder)
+    images, labels = (locate(folder, f, spec.name) for f in spec.files if f.split == request.split)
     pixels, digits = read_digits(images, labels)
     if request.order is not None:
         pixels = pixels[:, request.order]
     return DenseSplit(pixels[:, :, None], digits, divisor=WHITE)
 
 
-def _spec(name: str, title: str, permuted: bool, notes: str) -> DataSpec:
+def _spec(name: str, title: str, permuted: bool, fashion: bool = False) -> DataSpec:
+    notes = "Pixels are divided by 255."
     return DataSpec(
         name=name,
         title=title,
         channels=1,
         steps=STEPS,
-        class_names=tuple(map(str, range(CLASSES))),
+        class_names=CLOTHES if fashion else DIGITS,
         labels_per_step=False,
-        read=_read,
-        licence="CC-BY-SA-3.0",
-        citation="LeCun, Bottou, Bengio, Haffner: Gradient-based learning applied to document recognition (1998)",
-        folder="mnist",
-        files=FILES,
+        read=lambda request: _read(SPECS[name], request),
+        licence="MIT" if fashion else "CC-BY-SA-3.0",
+        citation=(
+            "Xiao, Rasul, Vollgraf: Fashion-MNIST, a novel image dataset for benchmarking machine learning algorithms, "
+            "arXiv:1708.07747 (2017)"
+            if fashion
+            else "LeCun, Bottou, Bengio, Haffner: Gradient-based learning applied to document recognition (1998)"
+        ),
+        folder="fashion-mnist" if fashion else "mnist",
+        files=FASHION_FILES if fashion else FILES,
         permuted=permuted,
-        notes=notes,
+        notes=notes + " The permutation belongs to the trained network." if permuted else notes,
+        samples={"train": 60_000, "test": 10_000},
     )
 
 
-SMNIST = _spec("smnist", "sequential MNIST, one pixel in [0, 1] per step", False, "Pixels are divided by 255.")
-PSMNIST = _spec(
-    "psmnist",
-    "sequential MNIST with one fixed random permutation of the pixels",
-    True,
-    "Pixels are divided by 255. The permutation belongs to the trained network.",
+SMNIST = _spec("smnist", "sequential MNIST, one pixel in [0, 1] per step", False)
+PSMNIST = _spec("psmnist", "sequential MNIST with one fixed random permutation of the pixels", True)
+SFMNIST = _spec("sfmnist", "sequential Fashion-MNIST, one pixel in [0, 1] per step", False, fashion=True)
+PSFMNIST = _spec(
+    "psfmnist", "sequential Fashion-MNIST with one fixed random permutation of the pixels", True, fashion=True
 )
 
-SPECS = {spec.name: spec for spec in (SMNIST, PSMNIST)}
+SPECS = {spec.name: spec for spec in (SMNIST, PSMNIST, SFMNIST, PSFMNIST)}

@@ -5,21 +5,28 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from brfkit.data.base import Dataset, DataSpec, Request
-from brfkit.data.files import content_md5, data_folder, find
+from brfkit.data.arrayfile import is_path
+from brfkit.data.base import DataFile, Dataset, DataSpec, EventSplit, Request, Split
+from brfkit.data.binning import NAMED, Binning, binning_named
+from brfkit.data.files import content_md5, data_folder, file_digest, find
+from brfkit.data.own import load_own
 from brfkit.data.permutation import Permutation, time_permutation
 from brfkit.errors import BrfkitError
 
 # Name of a data set -> module of brfkit.data whose SPECS holds it; imported when it is asked for.
 MODULES = {
     "ecg": "ecg",
+    "psfmnist": "mnist",
     "psmnist": "mnist",
+    "sfmnist": "mnist",
+    "shd": "shd",
     "smnist": "mnist",
+    "ssc": "shd",
     "tones": "tones",
 }
 
@@ -30,11 +37,17 @@ def dataset_names() -> tuple[str, ...]:
 
 
 def dataset_spec(name: str) -> DataSpec:
-    """The facts of the data set `name`, without reading it; BrfkitError for an unknown name."""
+    """The facts of the data set `name`, without reading it; of one's own file, which is read.
+
+    Raises:
+        BrfkitError: an unknown name, or a file that cannot be read.
+    """
+    if is_path(name):
+        return load_own(Path(name).expanduser(), splits=("train",)).spec
     if name not in MODULES:
         close = difflib.get_close_matches(name.lower(), MODULES, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
-        raise BrfkitError(f"unknown data set {name!r}; {hint}known are {', '.join(MODULES)}")
+        raise BrfkitError(f"unknown data set {name!r}; {hint}known are {', '.join(MODULES)}, and .npz and .h5 files")
     module = importlib.import_module(f"brfkit.data.{MODULES[name]}")
     found: DataSpec = module.SPECS[name]
     return found
@@ -49,40 +62,70 @@ def load(
     permutation: Permutation | None = None,
     seed: int = 0,
     splits: Sequence[str] = ("train", "test"),
+    binning: str | Binning | None = None,
+    test_fraction: float | None = None,
 ) -> Dataset:
     """Reads a data set, or generates it.
 
     Args:
-        name: one of `dataset_names()`.
+        name: one of `dataset_names()`, or the path of a ``.npz`` or ``.h5`` file of one's own (docs/data.md).
         data_dir: folder that holds one folder per data set; see `data_folder` for the default.
         limit_train: keep the first so many samples of the training split.
         limit_test: the same for the test split.
-        permutation: integers [T] or a ``.npy`` file of them, the order of the steps of psmnist: step t of a sample is
-            step ``permutation[t]`` of the file.
-        seed: draws the permutation of psmnist where none is given. Nothing else depends on it.
+        permutation: integers [T] or a ``.npy`` file of them, the order of the steps of psmnist and psfmnist: step t of
+            a sample is step ``permutation[t]`` of the file.
+        seed: draws the permutation where none is given. Nothing else depends on it.
         splits: which splits to read.
+        binning: how spike times become steps: a `Binning`, or ``"full"`` (every spike is kept) or ``"paper"`` (the
+            published preprocessing of SHD). None is ``"full"``, or what one's own file says. For event data only.
+        test_fraction: share of the training samples of one's own file that become its test part, where it has none.
+            The draw is always the same.
 
     Raises:
-        BrfkitError: an unknown name or split, a limit below 1, a permutation that is none or does not belong here,
-            a missing or damaged file.
+        BrfkitError: an unknown name or split, a limit below 1, a permutation, binning or test fraction that is none or
+            does not belong here, a missing or damaged file.
     """
-    facts = dataset_spec(name)
     limits = {"train": limit_train, "test": limit_test}
     for split, limit in limits.items():
         if limit is not None and limit < 1:
             raise BrfkitError(f"the limit of {split} samples must be at least 1, it is {limit}")
+    chosen = None if binning is None else binning_named(binning)
+    if is_path(name):
+        if permutation is not None:
+            raise BrfkitError(f"{name} takes no permutation; psmnist does")
+        path = Path(name).expanduser()
+        return _limited(load_own(path, splits=splits, binning=chosen, test_fraction=test_fraction), limits)
+    facts = dataset_spec(name)
     for split in splits:
         if split not in facts.splits:
             raise BrfkitError(f"data set {name} has no split {split!r}; it has {', '.join(facts.splits)}")
     if permutation is not None and not facts.permuted:
         raise BrfkitError(f"data set {name} takes no permutation; psmnist does")
+    if chosen is not None and not facts.events:
+        raise BrfkitError(f"data set {name} takes no binning, it is not made of events; shd is")
+    if test_fraction is not None:
+        raise BrfkitError(f"data set {name} has a test part, so no test fraction can be drawn")
     order = time_permutation(permutation, seed, facts.steps) if facts.permuted else None
     root = data_folder(data_dir)
-    loaded = {split: facts.read(Request(root, split, order)) for split in splits}
-    for split, limit in limits.items():
-        if limit is not None and split in loaded:
-            loaded[split] = loaded[split].take(limit)
-    return Dataset(facts, loaded, order)
+    loaded = {split: facts.read(Request(root, split, order, chosen, limits.get(split))) for split in splits}
+    if facts.events:
+        facts, chosen = _binned_facts(facts, loaded, chosen or NAMED["full"])
+    return _limited(Dataset(facts, loaded, order, chosen), limits)
+
+
+def _binned_facts(facts: DataSpec, loaded: Mapping[str, Split], binning: Binning) -> tuple[DataSpec, Binning]:
+    """The facts with the steps and class names of what was read."""
+    for split in loaded.values():
+        if isinstance(split, EventSplit):
+            facts = replace(facts, steps=split.steps, class_names=split.class_names or facts.class_names)
+    return facts, replace(binning, steps=facts.steps)
+
+
+def _limited(data: Dataset, limits: Mapping[str, int | None]) -> Dataset:
+    kept = {
+        name: split if (limit := limits.get(name)) is None else split.take(limit) for name, split in data.splits.items()
+    }
+    return replace(data, splits=kept)
 
 
 @dataclass(frozen=True)
@@ -92,7 +135,8 @@ class FileCheck:
     Attributes:
         name: the file's usual name.
         path: where it was found, under this or another accepted name; None if it was not.
-        state: ``"ok"`` if its unpacked content has the known MD5, ``"different"`` if not, ``"missing"``.
+        state: ``"ok"`` if its unpacked content (or, where that is not known, the file) has the published MD5,
+            ``"different"`` if not, ``"missing"``.
         md5: MD5 of its unpacked content, None for a missing file.
     """
 
@@ -111,12 +155,14 @@ def check_files(name: str, data_dir: str | os.PathLike[str] | None = None) -> tu
         BrfkitError: an unknown name, a file that cannot be read or is damaged gzip data.
     """
     facts = dataset_spec(name)
-    checks = []
-    for file in facts.files:
-        path = find(data_folder(data_dir) / str(facts.folder), file)
-        if path is None:
-            checks.append(FileCheck(file.name, None, "missing", None))
-        else:
-            md5 = content_md5(path)
-            checks.append(FileCheck(file.name, path, "ok" if md5 == file.md5 else "different", md5))
-    return tuple(checks)
+    return tuple(check_file(file, data_folder(data_dir) / str(facts.folder)) for file in facts.files)
+
+
+def check_file(file: DataFile, folder: Path) -> FileCheck:
+    """Compares one file of a data set, looked for in `folder`, with its known MD5."""
+    path = find(folder, file)
+    if path is None:
+        return FileCheck(file.name, None, "missing", None)
+    md5 = content_md5(path)
+    known = md5 == file.md5 or (file.md5 is None and file_digest(path) == file.url_md5)
+    return FileCheck(file.name, path, "ok" if known else "different", md5)

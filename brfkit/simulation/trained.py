@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 
 from brfkit.backends import get_backend
 from brfkit.backends.base import Backend, state_names
-from brfkit.checkpoint import Checkpoint, open_checkpoint
-from brfkit.data import load
+from brfkit.checkpoint import open_checkpoint
 from brfkit.errors import BrfkitError
 from brfkit.events import Events
 from brfkit.network import Network
 from brfkit.simulation.divergence import first_divergence
 from brfkit.simulation.population import resolve_dtype
 from brfkit.simulation.stimulus import times
+from brfkit.training.datasets import load_dataset
+from brfkit.training.resolve import trained_on
 
 
 @dataclass(frozen=True)
@@ -134,12 +135,19 @@ def simulate_network(
     """
     began = time.perf_counter()
     opened = open_checkpoint(checkpoint, neuron)
-    name = dataset or _trained_on(opened)
+    facts, _ = trained_on(opened, dataset)
+    name = facts.dataset
     engine = get_backend(backend, threads=threads) if isinstance(backend, str) else backend
     kind = resolve_dtype(engine, dtype)
     if permutation is None:
         permutation = opened.extra.get("permutation")
-    data = load(name, data_dir=data_dir, permutation=permutation, seed=seed, splits=(split,))
+    data = load_dataset(
+        replace(facts, limit_train=None, limit_test=None),
+        seed=seed,
+        data_dir=data_dir,
+        splits=(split,),
+        permutation=permutation,
+    )
     network, samples = opened.network, data.split(split)
     if data.channels != network.inputs:
         raise BrfkitError(f"{checkpoint} takes {network.inputs} channels, {name} has {data.channels}")
@@ -166,14 +174,6 @@ def simulate_network(
         diverged_at=_first_not_finite(states),
         seconds=time.perf_counter() - began,
     )
-
-
-def _trained_on(checkpoint: Checkpoint) -> str:
-    config = checkpoint.meta.get("config")
-    name = config.get("data", {}).get("dataset") if isinstance(config, dict) else None
-    if not isinstance(name, str):
-        raise BrfkitError("this checkpoint does not say what it was trained on; use --dataset")
-    return name
 
 
 def _first_not_finite(states: Mapping[str, NDArray]) -> int | None:

@@ -1,1 +1,1 @@
-"""Training by BPTT. Importing this imports torch."""
+"""Training by BPTT. ``loop``, ``losses`` and ``run`` import torch, the other modules do not."""

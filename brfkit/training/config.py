@@ -25,16 +25,27 @@ class DataConfig:
 
     Attributes:
         dataset: name of a data set, or path of one's own file.
-        validation_fraction: share of the training set drawn at random for validation.
+        validation: which part of the training set is kept for validation: ``random`` samples, or whole ``speakers``.
+        validation_fraction: its share.
         limit_train, limit_test: take only the first so many samples.
         permutation: for psmnist, path of a ``.npy`` with the order of the pixels; None draws it from the seed.
+        binning: for event data, ``full`` or ``paper``; None is ``full``, or what one's own file says.
+        bin_width, bins, bin_counts, bin_align: single settings of the binning that differ from ``binning``.
+        test_fraction: for one's own file without a test part, the share of its samples that becomes one.
     """
 
     dataset: str = "tones"
+    validation: str = "random"
     validation_fraction: float = 0.1
     limit_train: int | None = None
     limit_test: int | None = None
     permutation: str | None = None
+    binning: str | None = None
+    bin_width: float | None = None
+    bins: int | None = None
+    bin_counts: bool | None = None
+    bin_align: bool | None = None
+    test_fraction: float | None = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +142,7 @@ class Config:
         _choice("training.optimizer", training.optimizer, OPTIMIZERS)
         _choice("training.schedule", training.schedule, SCHEDULES)
         _choice("training.dtype", training.dtype, ("float32", "float64"))
+        _choice("data.validation", self.data.validation, ("random", "speakers"))
         if not 0 <= self.data.validation_fraction < 1:
             raise BrfkitError("data.validation_fraction must be at least 0 and below 1")
         for name in ("epochs", "batch_size", "tbptt", "patience"):

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from brfkit.backends.base import Backend
-from brfkit.data import Dataset, Split
+from brfkit.data import Dataset, Split, holdout
 from brfkit.errors import BrfkitError
 from brfkit.evaluation import evaluate
 from brfkit.events import Events
@@ -23,7 +23,7 @@ from brfkit.network import Network
 from brfkit.nn.function import scan
 from brfkit.nn.network import NetworkModule
 from brfkit.task import EVERY, Task
-from brfkit.training.config import Config, TrainingConfig
+from brfkit.training.config import Config, DataConfig, TrainingConfig
 from brfkit.training.history import TEST, TRAIN, VALIDATION, Row
 from brfkit.training.losses import fused_task_loss
 
@@ -70,13 +70,13 @@ def learning_rate(config: TrainingConfig, epoch: int) -> float:
     return config.learning_rate * factors[config.schedule]
 
 
-def split_validation(train: Split, fraction: float, seed: int) -> tuple[Split, Split | None]:
-    """A random part of the training set for validation, the same for the same seed; None where it is empty."""
-    size = int(len(train) * fraction)
-    if size == 0:
+def split_validation(train: Split, data: DataConfig, seed: int) -> tuple[Split, Split | None]:
+    """A part of the training set for validation, the same for the same seed; None where it is empty."""
+    if int(len(train) * data.validation_fraction) == 0:
         return train, None
-    order = np.random.default_rng([seed, _SPLIT_STREAM]).permutation(len(train))
-    return train.select(np.sort(order[size:])), train.select(np.sort(order[:size]))
+    by_group = data.validation == "speakers"
+    kept, aside = holdout(train, data.validation_fraction, seed=[seed, _SPLIT_STREAM], by_group=by_group)
+    return train.select(kept), train.select(aside)
 
 
 @dataclass
@@ -111,9 +111,7 @@ class Trainer:
         self.task: Task = config.task
         self.task.check(dataset.steps, dataset.labels_per_step)
         training = config.training
-        self.train_split, self.validation_split = split_validation(
-            dataset.train, config.data.validation_fraction, training.seed
-        )
+        self.train_split, self.validation_split = split_validation(dataset.train, config.data, training.seed)
         if len(self.train_split) == 0:
             raise BrfkitError("there are no samples to train on")
         self.test_split = dataset.test

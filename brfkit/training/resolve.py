@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from brfkit.checkpoint import Checkpoint
 from brfkit.errors import BrfkitError
 from brfkit.task import Task
-from brfkit.training.config import Config, merge, parse_toml, read_config_file
+from brfkit.training.config import Config, DataConfig, merge, parse_toml, read_config_file
 from brfkit.training.presets import find_preset
 
 
@@ -36,12 +37,29 @@ def resolve(
     return Config.from_dict(merged)
 
 
-def task_of(dataset: str, neuron: str) -> Task:
-    """The published way to take loss and accuracy for a data set and neuron."""
+def published(dataset: str, neuron: str) -> Config:
+    """The published settings for a data set and neuron; there being none is a :class:`BrfkitError`."""
     name, preset = find_preset(dataset, neuron)
     if name is None:
         raise BrfkitError(f"there is no published setting for {dataset} with {neuron} neurons")
-    return Config.from_dict({"task": preset.get("task", {})}).task
+    return Config.from_dict(merge(preset, {"data": {"dataset": dataset}}))
+
+
+def trained_on(checkpoint: Checkpoint, dataset: str | None) -> tuple[DataConfig, Task]:
+    """What a network is evaluated on and where loss and accuracy are taken: as trained, or as published.
+
+    Raises:
+        BrfkitError: the checkpoint does not say what it was trained on and no data set is given.
+    """
+    stored = checkpoint.meta.get("config")
+    if stored is not None:
+        config = Config.from_dict(stored)
+        data = config.data if dataset in (None, config.data.dataset) else DataConfig(dataset=str(dataset))
+        return data, config.task
+    if dataset is None:
+        raise BrfkitError("this checkpoint does not say what it was trained on; use --dataset")
+    config = published(dataset, checkpoint.network.layers[0].neuron)
+    return config.data, config.task
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:

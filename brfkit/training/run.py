@@ -15,10 +15,11 @@ import numpy as np
 
 from brfkit.backends.base import Backend
 from brfkit.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from brfkit.data import Dataset, load
+from brfkit.data import Dataset
 from brfkit.errors import BrfkitError
 from brfkit.files import atomic_path, atomic_write
 from brfkit.training.config import Config
+from brfkit.training.datasets import load_dataset
 from brfkit.training.history import TEST, Row, best_epoch, write_metrics
 from brfkit.training.loop import DivergedError, Trainer, one_torch_thread
 
@@ -101,15 +102,7 @@ def train(
     """
     started = time.perf_counter()
     folder = Path(run_dir)
-    data = config.data
-    dataset = load(
-        data.dataset,
-        data_dir=data_dir,
-        limit_train=data.limit_train,
-        limit_test=data.limit_test,
-        permutation=data.permutation,
-        seed=config.training.seed,
-    )
+    dataset = load_dataset(config.data, seed=config.training.seed, data_dir=data_dir)
     trainer = _make_trainer(config, dataset, backend)
     stored = _prepare_folder(folder, config, resume, force)  # not before the data are there
     run = _Run(folder, config, dataset, trainer, observer or Silent())

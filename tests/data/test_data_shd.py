@@ -366,6 +366,19 @@ def test_huge_declared_shapes_and_other_files(write_shd: Write, cache: Path, tmp
         load("shd", data_dir=root)
 
 
+def test_a_heap_that_the_hdf5_library_would_read_for_ever(write_shd: Write, cache: Path) -> None:
+    root = write_shd()
+    path = root / "shd" / "shd_train.h5"
+    content = bytearray(path.read_bytes())
+    at = content.index(b"GCOL") + 16
+    while content[at : at + 2] != bytes(2):  # the free space behind the last object
+        at += 16 + (int.from_bytes(content[at + 8 : at + 16], "little") + 7) // 8 * 8
+    content[at + 8 : at + 16] = bytes(8)
+    path.write_bytes(content)
+    with pytest.raises(BrfkitError, match="variable-length data cannot be told apart"):
+        load("shd", data_dir=root)
+
+
 @pytest.mark.parametrize("binning", ["paper", Binning(width=0.01)])
 def test_binning_only_where_it_belongs(binning: Any, write_mnist: Write) -> None:
     with pytest.raises(BrfkitError, match="tones takes no binning"):

@@ -8,7 +8,7 @@ from brfkit.errors import BrfkitError
 from brfkit.neurons import NEURONS, Normal, Uniform
 from brfkit.training.config import Config, merge, read_config_file
 from brfkit.training.presets import find_preset, preset_names
-from brfkit.training.resolve import parse_settings, resolve, task_of
+from brfkit.training.resolve import parse_settings, published, resolve
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -36,7 +36,7 @@ def test_published_settings_of_ecg():
     assert config.training.clip_norm is None
     assert config.network.init["omega"] == Uniform(3.0, 5.0)
     assert config.network.init["readout.tau_mem"] == Normal(20.0, 1.0)
-    assert task_of("ecg", "alif").skip_steps == 10
+    assert published("ecg", "alif").task.skip_steps == 10
 
 
 def test_round_trip_through_json():
@@ -100,6 +100,6 @@ def test_merge_keeps_what_is_not_named():
 
 def test_unknown_experiment_has_no_published_task():
     with pytest.raises(BrfkitError, match="published setting"):
-        task_of("ecg", "lif")
+        published("ecg", "lif")
     assert find_preset("nothing", None) == (None, {})
     assert all(name.partition("-")[2] in {"", *NEURONS} for name in preset_names())

@@ -11,6 +11,7 @@ from brfkit.backends import get_backend
 from brfkit.checkpoint import load_checkpoint
 from brfkit.data import load
 from brfkit.errors import BrfkitError
+from brfkit.training.config import DataConfig
 from brfkit.training.history import TEST, VALIDATION, Row, best_epoch, read_metrics, write_metrics
 from brfkit.training.loop import DivergedError, Trainer, learning_rate, split_validation
 from brfkit.training.resolve import resolve
@@ -150,12 +151,12 @@ def test_training_on_torch_and_numba_agrees(tmp_path):
 
 def test_validation_split_is_disjoint_and_complete():
     data = load("tones", limit_train=100, splits=("train",))
-    kept, validation = split_validation(data.train, 0.25, 3)
+    kept, validation = split_validation(data.train, DataConfig(validation_fraction=0.25), 3)
     assert (len(kept), len(validation)) == (75, 25)
     x = np.concatenate([s.batch(np.arange(len(s)))[0] for s in (kept, validation)], axis=1)
     whole = data.train.batch(np.arange(100))[0]
     assert sorted(map(bytes, x.transpose(1, 0, 2))) == sorted(map(bytes, whole.transpose(1, 0, 2)))
-    assert split_validation(data.train, 0.0, 3)[1] is None
+    assert split_validation(data.train, DataConfig(validation_fraction=0.0), 3)[1] is None
 
 
 def test_schedules():
