@@ -18,6 +18,7 @@ COMMANDS = {
     "simulate": "Drive neurons and record every state.",
     "train": "Train a recurrent spiking network by BPTT.",
     "evaluate": "Accuracy, loss and spikes of a trained network on the test set.",
+    "data": "List, download, check and show the data sets.",
     "bench": "Time the backends against a plain PyTorch loop.",
 }
 
