@@ -5,7 +5,7 @@ autograd for BPTT, as the training scripts of Higuchi et al. (ICML 2024) run it.
 function is not available, so the surrogate gradient is injected in the forward pass (:func:`spike`).
 """
 
-from __future__ import annotations
+# No postponed annotations in here: TorchScript wants those of a class as types.
 
 import math
 import warnings
@@ -23,6 +23,7 @@ from brfkit.network import Layer, Network
 from brfkit.neurons.brf import BOUND
 
 LossOn = Literal["every", "last", "mean"]
+CellState = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def double_gaussian(x: Tensor) -> Tensor:
@@ -44,8 +45,9 @@ def spike(x: Tensor, surrogate: bool) -> Tensor:
 class Cell(nn.Module):
     """What the cells share: the joint matrix [W_in, W_rec] and the constants.
 
-    A cell has ``derive()``, which runs once per sequence, and ``step(current, state, derived, surrogate)`` on the state
-    (z, u, v or a, q), each [B, H]; a neuron without one of the last two leaves it as it is.
+    A cell has ``forward(x_t, state, surrogate)`` on the state (z, u, v or a, q), each [B, H]; a neuron without one of
+    the last two leaves it as it is. As in the published cells, all that follows from the trained parameters (|ω|, p(ω),
+    |b'|, the decays) is computed at every step.
     """
 
     def __init__(self, layer: Layer, weights: Mapping[str, Tensor], dt: float) -> None:
@@ -66,67 +68,64 @@ class Cell(nn.Module):
 
 
 class RF(Cell):
-    def derive(self) -> tuple[Tensor, Tensor]:
-        return self.omega.abs(), -self.b_offset.abs()
+    omega: Tensor
+    b_offset: Tensor
 
-    def step(
-        self,
-        x: Tensor,
-        state: tuple[Tensor, Tensor, Tensor, Tensor],
-        derived: tuple[Tensor, Tensor],
-        surrogate: bool,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        _, u, v, q = state
-        omega, b = derived
+    def forward(self, x_t: Tensor, state: CellState, surrogate: bool) -> CellState:
+        z, u, v, q = state
+        x = self.current(x_t, z)
+        omega = torch.abs(self.omega)
+        b = -torch.abs(self.b_offset)
         u_next = u + b * u * self.dt - omega * v * self.dt + x * self.dt
         v_next = v + omega * u * self.dt + b * v * self.dt
         return spike(u_next - self.theta, surrogate), u_next, v_next, q
 
 
 class BRF(Cell):
-    def __init__(self, layer: Layer, weights: Mapping[str, Tensor], dt: float) -> None:
-        super().__init__(layer, weights, dt)
-        self.bound = BOUND / dt
+    omega: Tensor
+    b_offset: Tensor
 
-    def derive(self) -> tuple[Tensor, Tensor]:
-        omega = self.omega.abs().clamp(max=self.bound)
-        p = (-1.0 + torch.sqrt(1.0 - (self.dt * omega) ** 2)) / self.dt
-        return omega, p - self.b_offset.abs()
-
-    def step(
-        self,
-        x: Tensor,
-        state: tuple[Tensor, Tensor, Tensor, Tensor],
-        derived: tuple[Tensor, Tensor],
-        surrogate: bool,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        _, u, v, q = state
-        omega, b0 = derived
-        b = b0 - q
+    def forward(self, x_t: Tensor, state: CellState, surrogate: bool) -> CellState:
+        z, u, v, q = state
+        x = self.current(x_t, z)
+        omega = torch.abs(self.omega)
+        p = (-1.0 + torch.sqrt(1.0 - torch.square(self.dt * omega))) / self.dt
+        b = p - torch.abs(self.b_offset) - q
         u_next = u + b * u * self.dt - omega * v * self.dt + x * self.dt
         v_next = v + omega * u * self.dt + b * v * self.dt
-        z = spike(u_next - self.theta - q, surrogate)
-        return z, u_next, v_next, q * self.gamma + z
+        z_next = spike(u_next - self.theta - q, surrogate)
+        return z_next, u_next, v_next, q * self.gamma + z_next
 
 
 class ALIF(Cell):
-    def derive(self) -> tuple[Tensor, Tensor]:
-        return torch.exp(-1.0 / self.tau_mem.abs()), torch.exp(-1.0 / self.tau_adp.abs())
+    tau_mem: Tensor
+    tau_adp: Tensor
 
-    def step(
-        self,
-        x: Tensor,
-        state: tuple[Tensor, Tensor, Tensor, Tensor],
-        derived: tuple[Tensor, Tensor],
-        surrogate: bool,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, x_t: Tensor, state: CellState, surrogate: bool) -> CellState:
         z, u, a, q = state
-        alpha, rho = derived
+        x = self.current(x_t, z)
+        alpha = torch.exp(-1.0 / torch.abs(self.tau_mem))
+        rho = torch.exp(-1.0 / torch.abs(self.tau_adp))
         a_next = a * rho + z * (1.0 - rho)
         theta = self.theta + a_next * self.beta
         u_new = u * alpha + x * (1.0 - alpha)
         z_next = spike(u_new - theta, surrogate)
         return z_next, u_new - z_next * theta, a_next, q
+
+
+class Readout(nn.Module):
+    """Leaky integrators, one per class."""
+
+    def __init__(self, layer: Layer, weights: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weights["w_in"])  # [O, H]
+        self.bias = nn.Parameter(weights["bias"]) if layer.bias else None
+        self.tau_mem = nn.Parameter(weights["tau_mem"])  # [O]
+
+    def forward(self, z: Tensor, u: Tensor) -> Tensor:
+        x = functional.linear(z, self.weight, self.bias)
+        alpha = torch.exp(-1.0 / torch.abs(self.tau_mem))
+        return u * alpha + x * (1.0 - alpha)
 
 
 CELLS = {"rf": RF, "brf": BRF, "alif": ALIF}
@@ -140,35 +139,33 @@ class PlainNetwork(nn.Module):
         weights: its weights by name; they set the dtype.
 
     Raises:
-        BrfkitError: any other network.
+        BrfkitError: any other network, or BRF neurons with δ|ω| beyond the bound that brfkit holds them to and the
+            published code does not know.
     """
 
     def __init__(self, network: Network, weights: Mapping[str, NDArray]) -> None:
         super().__init__()
         network.check(weights)
         hidden, readout = _layers(network)
+        if hidden.neuron == "brf" and np.abs(weights[f"{hidden.name}.omega"]).max() * network.dt > BOUND:
+            raise BrfkitError(f"the plain loop needs dt |omega| below {BOUND}, where p(omega) ends")
         self.cell = CELLS[hidden.neuron](hidden, _tensors(weights, hidden), network.dt)
-        out = _tensors(weights, readout)
-        self.out_weight = nn.Parameter(out["w_in"])  # [O, H]
-        self.out_bias = nn.Parameter(out["bias"]) if readout.bias else None
-        self.out_tau_mem = nn.Parameter(out["tau_mem"])  # [O]
+        self.readout = Readout(readout, _tensors(weights, readout))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Outputs [T, B, O] and the number of hidden spikes (a scalar tensor) for dense input [T, B, I]."""
         surrogate = torch.is_grad_enabled()
-        derived = self.cell.derive()
-        alpha = torch.exp(-1.0 / self.out_tau_mem.abs())
         zero = torch.zeros([x.size(1), self.cell.units], dtype=x.dtype, device=x.device)
         state = (zero, zero, zero, zero)
-        out = torch.zeros([x.size(1), self.out_weight.size(0)], dtype=x.dtype, device=x.device)
-        spikes = torch.zeros([], dtype=x.dtype, device=x.device)
+        out = torch.zeros([x.size(1), self.readout.weight.size(0)], dtype=x.dtype, device=x.device)
+        num_spikes = torch.zeros([], dtype=x.dtype, device=x.device)
         outputs: list[Tensor] = []
         for x_t in x.unbind(0):
-            state = self.cell.step(self.cell.current(x_t, state[0]), state, derived, surrogate)
-            spikes = spikes + state[0].detach().sum()
-            out = out * alpha + functional.linear(state[0], self.out_weight, self.out_bias) * (1.0 - alpha)
+            state = self.cell(x_t, state, surrogate)
+            num_spikes += state[0].sum()
+            out = self.readout(state[0], out)
             outputs.append(out)
-        return torch.stack(outputs), spikes
+        return torch.stack(outputs), num_spikes.detach()
 
 
 def script(network: Network, weights: Mapping[str, NDArray]) -> torch.jit.ScriptModule:
