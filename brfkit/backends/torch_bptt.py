@@ -85,13 +85,11 @@ def run_layer(
         Output [T, B, H], the state after the last step by symbol [B, H], the records [T, B, H].
     """
     model = build_model(layer.neuron, layer.options, layer.surrogate)
-    derive, step = _functions(model)
+    step = _functions(model)[1]
     # Without dimensions, so that they take the dtype and device of what they meet.
     constants = layer.spec.resolve_constants(dt, layer.constants)
     values: dict[str, Any] = {n: torch.tensor(v, dtype=torch.float64) for n, v in constants.items()}
-    values |= {p: weights[p] for p in model.parameters}
-    values |= dict(zip(model.derived, derive(*(values[i] for i in model.derive.inputs)), strict=True))
-
+    values |= _derive(model, values, weights, signal.dtype)
     names = (*model.states, *(("z",) if layer.spec.spiking and "z" not in model.states else ()))
     shape = (signal.shape[1], layer.units)
     given = state or {}
@@ -109,6 +107,18 @@ def run_layer(
             steps.append(out if name == "out" else now[name])
     stacked = {name: torch.stack(steps) if steps else current for name, steps in kept.items()}
     return stacked["out"], now, {name: stacked[name] for name in record}
+
+
+def _derive(
+    model: Model, constants: Mapping[str, Tensor], weights: Mapping[str, Tensor], dtype: torch.dtype
+) -> dict[str, Any]:
+    """Derived values by name, made in float64 as everywhere, where the device has it."""
+    values = dict(constants)
+    for name in model.parameters:
+        given = weights[name]
+        values[name] = given if given.device.type == "mps" else given.double()
+    derived = _functions(model)[0](*(values[i] for i in model.derive.inputs))
+    return {n: v.to(dtype) if isinstance(v, Tensor) else v for n, v in zip(model.derived, derived, strict=True)}
 
 
 def _full(value: Tensor | float, like: Tensor) -> Tensor:

@@ -42,13 +42,14 @@ class Case:
 
 
 # Chosen to cover, with few kernels to compile: B 1, 3, 8, 9, 17; T 1, 2, 5, 37, 70 (up to 4 segments, 3 tiles);
-# H 1, 7, 33, 130; every neuron, readout, option and surrogate; one to three layers; dense, events, spikes as input.
+# H 1, 7, 13, 33, 130; every neuron, readout, option and surrogate; one to three layers; dense, events, spikes as input.
+# Layouts are those of the golden traces where they can be.
 CASES = (
     Case("brf", "brf", 17, 70, (33,)),
-    Case("rf", "rf", 3, 37, (7,)),
-    Case("bhrf", "bhrf", 9, 37, (7,), readout="li-sigmoid"),
-    Case("alif", "alif", 17, 70, (33,)),
-    Case("lif", "lif", 8, 37, (7,), bias=True),
+    Case("rf", "rf", 3, 37, (13,)),
+    Case("bhrf", "bhrf", 8, 37, (13,), readout="li-sigmoid"),
+    Case("alif", "alif", 17, 70, (33,), "float32"),
+    Case("lif", "lif", 8, 37, (7,), "float32", bias=True),
     Case("rf-izhikevich", "rf-izhikevich", 3, 70, (33,)),
     Case("one-neuron", "brf", 1, 1, (1,), "float64", inputs=1, options={"refractory": False}),
     Case("bias", "brf", 3, 5, (7,), "float32", bias=True, surrogate="gaussian", options={"smooth_reset": False}),
@@ -57,7 +58,7 @@ CASES = (
     Case("two-layers", "brf", 17, 37, (33, 7), "float32", surrogate="linear"),
     Case("three-layers", "alif", 3, 37, (7, 33, 7), "float64", bias=True, surrogate="exponential"),
     Case("spikes-out", "brf", 8, 37, (33,), "float32", readout=None, surrogate="multi_gaussian"),
-    Case("events", "brf", 17, 70, (33,), inputs=12, events=True),
+    Case("events", "brf", 17, 70, (33,), "float32", inputs=12, events=True),
     Case("events-feed-forward", "lif", 1, 37, (7,), "float64", inputs=12, recurrent=False, events=True),
 )
 RUNS = [(case, dtype) for case in CASES for dtype in case.dtypes.split()]
@@ -83,7 +84,7 @@ def build_network(case: Case) -> Network:
         for i, units in enumerate(case.hidden)
     ]
     if case.readout is not None:
-        layers.append(Layer("out", case.readout, 3, recurrent=False, bias=case.bias))
+        layers.append(Layer("out", case.readout, 5, recurrent=False, bias=case.bias))
     return Network(case.inputs, tuple(layers))
 
 

@@ -17,6 +17,8 @@ import pytest
 
 from brfkit.backends import get_backend
 from brfkit.backends.base import Backend, Gradients, Trace
+from brfkit.backends.numba_cpu.layout import tile_size
+from brfkit.backends.numba_cpu.templates import DENSE_SHARE
 
 from .cases import RUNS, Case, Problem, cotangents, problem, reference_gradients, reference_scan
 
@@ -94,6 +96,18 @@ def test_equals_the_reference_forward_and_backward(backend, run, record_property
 
     gradients = backend.scan_vjp(trace, **cotangents(p, keep), input_grad=not case.events, initial_state_grad=True)
     assert_gradients_close(gradients, reference_gradients(case, dtype, keep), dtype, case.events)
+
+
+def test_the_cases_meet_both_recurrent_products():
+    """The numba backend gathers rows of W_rec, or multiplies where more than a share of the neurons of a tile spike."""
+    shares = []
+    for case, dtype in RUNS:
+        z = reference_scan(case, dtype).records["h0.z"]
+        size = tile_size(case.batch)
+        if case.recurrent:
+            shares += [z[t, i : i + size].mean() for t in range(case.steps - 1) for i in range(0, case.batch, size)]
+    assert np.sum(np.array(shares) > DENSE_SHARE) > 50
+    assert np.sum(np.array(shares) < DENSE_SHARE) > 50
 
 
 def test_split_sequence_equals_one_scan(backend, run):
