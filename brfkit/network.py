@@ -40,6 +40,8 @@ class Layer:
     surrogate: str | None = None
 
     def __post_init__(self) -> None:
+        if "." in self.name:
+            raise BrfkitError(f"a layer's name must not hold a dot: {self.name!r}")
         if self.units < 1:
             raise BrfkitError(f"layer {self.name} needs at least one unit, not {self.units}")
         if self.recurrent and not self.spec.spiking:

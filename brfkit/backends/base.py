@@ -104,10 +104,20 @@ def check_input(network: Network, x: Input) -> tuple[int, int]:
     if isinstance(x, Events):
         if x.channels != network.inputs:
             raise BrfkitError(f"the input has {x.channels} channels, the network takes {network.inputs}")
+        check_events(x)
         return x.steps, x.batch
     if x.ndim != 3 or x.shape[2] != network.inputs:
         raise BrfkitError(f"the input must have shape (T, B, {network.inputs}), not {x.shape}")
     return x.shape[0], x.shape[1]
+
+
+def check_events(events: Events) -> None:
+    """Refuse channels and offsets that do not exist (a negative channel would count from the end)."""
+    indices, indptr = events.indices, events.indptr
+    if indices.size and not (indices.min() >= 0 and indices.max() < events.channels):
+        raise BrfkitError(f"events name channels outside 0 … {events.channels - 1}")
+    if indptr.size and (indptr.min() < 0 or indptr.max() > indices.size or (np.diff(indptr, axis=1) < 0).any()):
+        raise BrfkitError("the offsets of the events point outside their indices")
 
 
 def state_names(network: Network) -> dict[str, tuple[str, str]]:

@@ -49,15 +49,6 @@ def derive_gradients(
     }
 
 
-def check_events(events: Events) -> None:
-    """Refuse channels and offsets that do not exist (a negative channel would count from the end)."""
-    indices, indptr = events.indices, events.indptr
-    if indices.size and not (indices.min() >= 0 and indices.max() < events.channels):
-        raise BrfkitError(f"events name channels outside 0 … {events.channels - 1}")
-    if indptr.size and (indptr.min() < 0 or indptr.max() > indices.size or (np.diff(indptr, axis=1) < 0).any()):
-        raise BrfkitError("the offsets of the events point outside their indices")
-
-
 @dataclass
 class _LayerTrace:
     """States before every step and currents of one layer, all [T, B, H]."""
@@ -98,11 +89,7 @@ class ReferenceBackend(Backend):
         network.check(weights)
         _, batch = check_input(network, x)
         check_names(network, record, "record")
-        if isinstance(x, Events):
-            check_events(x)
-            signal = x.dense(np.float64)
-        else:
-            signal = np.asarray(x, np.float64)
+        signal = x.dense(np.float64) if isinstance(x, Events) else np.asarray(x, np.float64)
         state = get_initial_state(network, batch, np.float64, initial_state)
         counts: dict[str, NDArray[np.int64]] = {}
         records: dict[str, NDArray] = {}

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from brfkit.backends.base import Backend, Gradients, Input, Trace, check_input, check_names, get_initial_state
-from brfkit.backends.reference import check_events
 from brfkit.codegen.model import Model, build_model
 from brfkit.codegen.python_printer import build
 from brfkit.errors import BrfkitError
@@ -189,7 +188,6 @@ def _run(
 
 def _dense(events: Events, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Events as an array [T, B, I], filled on the device."""
-    check_events(events)
     counts = np.diff(events.indptr, axis=1).reshape(-1)
     start = np.cumsum(counts) - counts
     at = np.repeat(events.indptr[:, :-1].reshape(-1) - start, counts) + np.arange(counts.sum())

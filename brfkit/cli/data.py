@@ -9,7 +9,6 @@ import click
 from brfkit.cli.options import common, data_dir, print_json, print_table
 from brfkit.cli.progress import progress
 
-
 _STATES = {"ok": "content verified", "different": "other content than published", "unchecked": "present"}
 
 
@@ -77,7 +76,9 @@ def info(name: str, data_dir: str | None, as_json: bool) -> None:
         rows[split] = f"{count:,} samples" + (f", {spikes:,.0f} spikes each" if spikes else "")
     for file in found.files:
         size = f", {file.bytes / 1e6:.1f} MB" if file.bytes is not None else ""
-        rows[file.name] = f"{_STATES.get(file.state, file.state)}{size}" + (f", from {file.url}" if file.state == "missing" else "")
+        rows[file.name] = f"{_STATES.get(file.state, file.state)}{size}" + (
+            f", from {file.url}" if file.state == "missing" else ""
+        )
     rows |= {"folder": found.folder or "generated, no files", "licence": found.licence, "source": found.citation}
     print_table(found.title, rows | ({"notes": found.notes} if found.notes else {}))
 

@@ -43,14 +43,15 @@ class _MeanLikelihood(torch.autograd.Function):
         from brfkit.backends.numba_cpu.loss import nll
 
         total, grad, correct = nll(np.ascontiguousarray(rows.numpy()), np.ascontiguousarray(labels.numpy()))
-        ctx.grad, ctx.count = torch.from_numpy(grad), len(grad)
+        ctx.grad = torch.from_numpy(grad)
         right = torch.tensor(correct)
         ctx.mark_non_differentiable(right)
         return torch.tensor(total / len(grad), dtype=rows.dtype), right
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        return ctx.grad * (grads[0] / ctx.count), None
+        scale = float(grads[0])
+        return (ctx.grad if scale == 1.0 else ctx.grad * scale), None
 
 
 def fused_task_loss(task: Task, outputs: Tensor, labels: Tensor) -> tuple[Tensor, int]:

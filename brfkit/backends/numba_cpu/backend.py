@@ -24,6 +24,7 @@ from brfkit.network import Layer, Network
 
 T = TypeVar("T")
 GRADIENT_SLOTS = 16
+CHEAP_CHANNELS = 8  # dense input channels up to which currents are gathered again
 
 
 @lru_cache(maxsize=8)
@@ -84,6 +85,36 @@ class _Saved:
     steps: int
     batch: int
     segment: int
+    recompute: bool | None
+
+    def stores_current(self, p: _Prepared) -> bool:
+        """Whether the current of every step is kept for the way back."""
+        if self.recompute is not None:
+            return not self.recompute
+        cheap = p is self.layers[0] and self.source.kind == "dense" and p.inputs <= CHEAP_CHANNELS
+        return p.layer.spec.spiking and not cheap
+
+    def input_of(self, p: _Prepared) -> tuple[NDArray, NDArray, NDArray]:
+        """Dense input, offsets and indices for a layer; only the first one reads them."""
+        s = self.source
+        return (s.x, s.indptr, s.indices) if p is self.layers[0] else (s.x[:1], s.indptr[:1], s.indices[:1])
+
+
+class _Records:
+    """What was asked to be recorded: the states of a layer in one array [S, T, B, H], its spikes in another."""
+
+    def __init__(self, network: Network, names: Sequence[str], steps: int, batch: int, dtype: np.dtype) -> None:
+        self.by_name: dict[str, NDArray] = {}
+        self.states: dict[str, NDArray] = {}
+        for layer in network.layers:
+            shape = (steps, batch, layer.units)
+            wanted = [s for s in layer.spec.states if f"{layer.name}.{s}" in names]
+            if wanted:
+                self.states[layer.name] = np.empty((len(layer.spec.states), *shape), dtype)
+            for s in wanted:
+                self.by_name[f"{layer.name}.{s}"] = self.states[layer.name][layer.spec.states.index(s)]
+            if f"{layer.name}.z" in names and "z" not in wanted:
+                self.by_name[f"{layer.name}.z"] = np.empty(shape, dtype)
 
 
 class NumbaBackend(Backend):
@@ -94,12 +125,16 @@ class NumbaBackend(Backend):
 
     Args:
         threads: CPU threads; None takes all that the process may use.
+        recompute: gather the input currents again on the way back instead of keeping them, which takes a fraction of
+            the memory. None does so where it costs next to no time: in readouts, and for dense input of few channels.
+            The results are the same bit for bit.
     """
 
     name = "numba"
 
-    def __init__(self, threads: int | None = None) -> None:
+    def __init__(self, threads: int | None = None, recompute: bool | None = None) -> None:
         self.threads = default_threads() if threads is None else threads
+        self.recompute = recompute
 
     def _map(self, function: Callable[[int], T], count: int) -> list[T]:
         if self.threads == 1 or count == 1:
@@ -125,15 +160,14 @@ class NumbaBackend(Backend):
         segment = min(segment_length(steps, tile, p.layout.width, p.n_states, dtype) for p in layers)
         state = get_initial_state(network, batch, dtype, initial_state)
         last = network.layers[-1]
-        outputs = np.zeros((steps, batch, last.units), dtype)
+        outputs = np.empty((steps, batch, last.units), dtype)
         counts = {layer.name: np.zeros(batch, np.int64) for layer in network.spiking_layers}
-        units = {layer.name: layer.units for layer in network.layers}
-        records = {name: np.zeros((steps, batch, units[name.split(".")[0]]), dtype) for name in record}
-        saved = _Saved(network, layers, source, [], tile, steps, batch, segment)
+        records = _Records(network, record, steps, batch, dtype)
+        saved = _Saved(network, layers, source, [], tile, steps, batch, segment, self.recompute)
         run = _ForwardTile(saved, state, outputs, counts, records, differentiate)
         tiles = self._map(run, -(-batch // tile))
         saved.tiles = [t for t in tiles if t is not None]
-        return Trace(outputs, counts, state, records, saved if differentiate else None)
+        return Trace(outputs, counts, state, records.by_name, saved if differentiate else None)
 
     def scan_vjp(
         self,
@@ -145,6 +179,8 @@ class NumbaBackend(Backend):
         initial_state_grad: bool = False,
     ) -> Gradients:
         saved: _Saved = trace.saved
+        if saved is None:
+            raise BrfkitError("this trace cannot be differentiated; scan with differentiate=True")
         dtype = saved.layers[0].w_in.dtype
         if input_grad and saved.source.kind == "events":
             raise BrfkitError("events have no gradient; give the input as a dense array")
@@ -156,7 +192,7 @@ class NumbaBackend(Backend):
         final = get_initial_state(saved.network, saved.batch, dtype, final_state_grad)
         x_bar = np.zeros((saved.steps, saved.batch, saved.network.inputs), dtype) if input_grad else None
         run = _BackwardTile(saved, grad, output_grad is not None, final, x_bar)
-        slots = min(len(saved.tiles), GRADIENT_SLOTS)
+        slots = max(min(len(saved.tiles), GRADIENT_SLOTS), 1)
         sums = self._map(lambda slot: run.slot(slot, slots), slots)
         weights: dict[str, NDArray] = {}
         for index, prepared in enumerate(saved.layers):
@@ -177,11 +213,7 @@ def _dtype(network: Network, weights: Mapping[str, NDArray]) -> np.dtype:
 def _source(x: Input, dtype: np.dtype) -> _Source:
     no_x, no_ptr, no_index = np.zeros(1, dtype), np.zeros(1, np.int64), np.zeros(1, np.int32)
     if isinstance(x, Events):
-        if x.indices.size and not (x.indices.min() >= 0 and x.indices.max() < x.channels):
-            raise BrfkitError(f"events name channels outside 0 … {x.channels - 1}")
         indptr = np.ascontiguousarray(x.indptr, np.int64).reshape(-1)
-        if indptr.size and (indptr.min() < 0 or indptr.max() > x.indices.size):
-            raise BrfkitError("the offsets of the events point outside their indices")
         indices = np.ascontiguousarray(x.indices, np.int32)
         return _Source(no_x, indptr, indices if indices.size else no_index, "events")
     return _Source(np.ascontiguousarray(x, dtype).reshape(-1), no_ptr, no_index, "dense")
@@ -197,7 +229,8 @@ def _prepare(
         model = build_model(layer.neuron, layer.options, layer.surrogate)
         layout = Layout.of(layer.units, dtype)
         source = kind if index == 0 else "spikes"
-        shape = Shape(str(dtype), layout.lanes, layout.block, layout.columns, tile, source, layer.recurrent)
+        single = layout.block * layout.lanes == layout.width
+        shape = Shape(str(dtype), layout.lanes, layout.block, layout.columns, tile, source, layer.recurrent, single)
         typed = {key: np.asarray(value, dtype) for key, value in weights.items() if key.startswith(f"{name}.")}
         values, arguments = derive_values(model, layer, typed, network.dt)
         constants = layer.spec.resolve_constants(network.dt, layer.constants)
@@ -234,7 +267,7 @@ class _ForwardTile:
         state: State,
         outputs: NDArray,
         counts: dict[str, NDArray],
-        records: dict[str, NDArray],
+        records: _Records,
         keep: bool,
     ) -> None:
         self.saved, self.state, self.outputs = saved, state, outputs
@@ -260,59 +293,38 @@ class _ForwardTile:
         if p.layer.spec.spiking:
             start = layout.pack_bits(self.state[f"{p.layer.name}.z"][part])
             bits[: start.size] = start.reshape(-1)
-        row = tile * layout.width
-        current = np.empty(steps * row if self.keep else row, dtype)
+        store = self.keep and saved.stores_current(p)
+        current = np.empty((steps if store else 1) * tile * layout.width, dtype)
         segments = -(-steps // saved.segment) if self.keep else 0
         checkpoint = np.empty(max(segments * state.size, 1), dtype)
-        wanted = [s for s in p.model.states if f"{p.layer.name}.{s}" in self.records]
-        shape = (p.n_states, steps, count, p.layer.units)
-        record = np.empty(shape if wanted else 1, dtype)
-        writes_out = not p.layer.spec.spiking
-        out = np.empty((steps, count, p.layer.units) if writes_out else 1, dtype)
+        record = self.records.states.get(p.layer.name)
+        nothing = current[:1]
         p.kernels.forward(
-            *_local_source(saved, first, count, p),
+            *saved.input_of(p),
             below, p.w_in, p.w_rec, p.bias, p.derived, p.constants,
-            state, bits, current, checkpoint, out.reshape(-1), record.reshape(-1),
-            0, count, count, steps, layout.units, layout.width, p.inputs, layout.words, p.words_in,
-            saved.segment, self.keep, bool(wanted),
+            state, bits, current, checkpoint, nothing if p.layer.spec.spiking else self.outputs.reshape(-1),
+            nothing if record is None else record.reshape(-1),
+            first, count, saved.batch, steps, layout.units, layout.width, p.inputs, layout.words, p.words_in,
+            saved.segment, self.keep, store, record is not None,
         )  # fmt: skip
-        self._collect(p, part, state, bits, out, record, wanted)
-        return _LayerTile(bits, current, checkpoint)
-
-    def _collect(
-        self, p: _Prepared, part: slice, state: NDArray, bits: NDArray, out: NDArray, record: NDArray, wanted: list[str]
-    ) -> None:
-        """Put a tile's results where they belong."""
-        name, layout, count = p.layer.name, p.layout, part.stop - part.start
         unpack_state(p, state, self.state, part)
-        for s in wanted:
-            self.records[f"{name}.{s}"][:, part] = record[p.model.states.index(s)]
-        is_last = p is self.saved.layers[-1]
-        if not p.layer.spec.spiking:
-            self.outputs[:, part] = out
-            return
-        words = bits.reshape(-1, self.saved.tile, layout.words)[1:, :count]
+        if p.layer.spec.spiking:
+            self._collect_spikes(p, part, bits.reshape(-1, tile, layout.words)[1:, :count])
+        return _LayerTile(bits, current if store else nothing, checkpoint)
+
+    def _collect_spikes(self, p: _Prepared, part: slice, words: NDArray[np.uint64]) -> None:
+        """Count the spikes of a tile and unpack them where they are wanted; words are [T, samples, words]."""
+        name, layout = p.layer.name, p.layout
         self.counts[name][part] = np.bitwise_count(words).sum((0, 2), dtype=np.int64)
-        if words.shape[0]:
+        if len(words):
             self.state[f"{name}.z"][part] = layout.unpack_bits(words[-1])
-        if is_last or f"{name}.z" in self.records:
-            z = layout.unpack_bits(words).reshape(-1, count, layout.units)
-            if is_last:
-                self.outputs[:, part] = z
-            if f"{name}.z" in self.records:
-                self.records[f"{name}.z"][:, part] = z
-
-
-def _local_source(saved: _Saved, first: int, count: int, p: _Prepared) -> tuple[NDArray, NDArray, NDArray]:
-    """The part of the input that belongs to a tile, with the tile's samples numbered from 0."""
-    source = saved.source
-    if p is not saved.layers[0]:
-        return np.zeros(1, p.w_in.dtype), source.indptr[:1], source.indices[:1]
-    if source.kind == "events":
-        step = saved.steps + 1
-        return source.x, source.indptr[first * step : (first + count) * step], source.indices
-    x = source.x.reshape(saved.steps, saved.batch, p.inputs)[:, first : first + count]
-    return np.ascontiguousarray(x).reshape(-1), source.indptr, source.indices
+        wanted = [self.outputs] if p is self.saved.layers[-1] else []
+        if f"{name}.z" in self.records.by_name:
+            wanted.append(self.records.by_name[f"{name}.z"])
+        if wanted:
+            z = layout.unpack_bits(words).reshape(len(words), -1, layout.units)
+            for array in wanted:
+                array[:, part] = z
 
 
 def pack_state(p: _Prepared, state: State, part: slice, tile: int) -> NDArray:
@@ -401,18 +413,14 @@ class _BackwardTile:
         if follows_z:
             carry[:count, : layout.units] = self.final[f"{name}.z"][part]
         is_last = depth == len(saved.layers) - 1
-        grad = self.grad
-        if is_last and self.has_grad:
-            shape = (saved.steps, saved.batch, p.layer.units)
-            grad = np.ascontiguousarray(self.grad.reshape(shape)[:, part]).reshape(-1)
         down, w_down, down_units, down_width = above
         p.kernels.backward(
-            *_local_source(saved, first, count, p),
-            below, p.w_rec_back, p.derived, p.constants,
-            tile.bits, tile.current, tile.checkpoint, grad, down, w_down, state_bar, carry.reshape(-1),
+            *saved.input_of(p),
+            below, p.w_in, p.w_rec, p.bias, p.w_rec_back, p.derived, p.constants,
+            tile.bits, tile.current, tile.checkpoint, self.grad, down, w_down, state_bar, carry.reshape(-1),
             sums.d_in, sums.d_rec, sums.d_bias, sums.d_params, xbar,
-            0, count, count, saved.steps, layout.units, layout.width, p.inputs, layout.words, p.words_in,
-            saved.segment, is_last and self.has_grad, down_units, down_width, keep,
+            first, count, saved.batch, saved.steps, layout.units, layout.width, p.inputs, layout.words, p.words_in,
+            saved.segment, saved.stores_current(p), is_last and self.has_grad, down_units, down_width, keep,
         )  # fmt: skip
         unpack_state(p, state_bar, self.final, part)
         if p.layer.spec.spiking:

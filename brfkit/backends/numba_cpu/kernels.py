@@ -22,6 +22,7 @@ class Shape:
         tile: samples per tile.
         source: input as ``dense`` array, ``events`` or ``spikes`` of the layer below.
         recurrent: whether there is a W_rec.
+        single: whether a block is the whole width, so that spikes need no list to be gone through again.
     """
 
     dtype: str
@@ -31,6 +32,7 @@ class Shape:
     tile: int
     source: str
     recurrent: bool
+    single: bool = False
 
 
 def fill(template: str, **parts: str | int | Iterable[str]) -> str:
@@ -109,6 +111,25 @@ class KernelText:
         lines.append(f"    factor = simd.broadcast({scale}, {self._lanes})")
         return lines + self._sums(f"    sum{{i}} = simd.fma(factor, simd.load({array}, base + {{o}}, {{v}}), sum{{i}})")
 
+    def _gather_spikes(
+        self, bits: str, words: str, shift: int, array: str, condition: str = ""
+    ) -> tuple[list[str], list[str]]:
+        """Lines before the gathering and lines of the gathering of rows of ``array`` for the spikes of a step."""
+        name = f"n_{bits}"
+        offset = f"((t + {shift}) * TILE + s) * {words}" if shift else f"(t * TILE + s) * {words}"
+        if not self.shape.single:
+            found = f"active({bits}, {offset}, {words}, {bits}_list)"
+            return [f"{name} = {condition}{found}"], self._gather(f"for e in range({name}):", f"{bits}_list[e]", array)
+        lines = [
+            f"for w in range({name}):",
+            f"    word = {bits}[{offset} + w]",
+            "    while word != 0:",
+            "        base = (w * 64 + simd.count_trailing_zeros(word)) * width + c",
+            "        word &= word - np.uint64(1)",
+            *self._sums(f"        sum{{i}} = sum{{i}} + simd.load({array}, base + {{o}}, {{v}})"),
+        ]
+        return [f"{name} = {condition}{words}"], lines
+
     def _matrix(self) -> str:
         v, tile, columns = self._lanes, self.shape.tile, self.shape.columns
         cells = [(s, k) for s in range(tile) for k in range(columns)]
@@ -130,7 +151,7 @@ class KernelText:
         states = self.model.states
         row = "(k * TILE + s * LANES) * STATES"
         neuron = printer.lines(self.model.step, {"out": "out_", **{f"{s}_next": f"{s}_" for s in states}})
-        lists, gather = self._inputs()
+        lists, gather = self._inputs("w_rec", dense=True)
         spikes = fill(templates.EMIT_SPIKES.strip(), lanes=self._lanes)
         emit = spikes if self._spiking else "simd.store(row, s * width + k, out_)"
         return fill(
@@ -151,8 +172,12 @@ class KernelText:
             copy_out=[] if self._spiking else templates.COPY_OUT.strip().split("\n"),
         )
 
-    def _inputs(self) -> tuple[list[str], list[str]]:
-        """Lines that find what is active at a step, and lines that gather the input current."""
+    def _inputs(self, w_rec: str, dense: bool) -> tuple[list[str], list[str]]:
+        """Lines that find what is active at a step, and lines that gather the input current.
+
+        ``w_rec`` is the array of the recurrent weights; with ``dense`` the gathering of spikes is left out at steps at
+        which the matrix kernel takes over.
+        """
         lists: list[str] = []
         if self.shape.source == "dense":
             lists.append("x_row = (t * batch + first + s) * inputs")
@@ -161,12 +186,13 @@ class KernelText:
             lists.append("e_row = (first + s) * (steps + 1) + t")
             gather = self._gather("for e in range(indptr[e_row], indptr[e_row + 1]):", "indices[e]", "w_in")
         else:
-            lists.append("n_below = active(below, ((t + 1) * TILE + s) * words_in, words_in, below_list)")
-            gather = self._gather("for e in range(n_below):", "below_list[e]", "w_in")
+            before, gather = self._gather_spikes("below", "words_in", 1, "w_in")
+            lists += before
         if self.shape.recurrent:
-            lists.append(f"dense = n_fired > {templates.DENSE_SHARE} * count * units")
-            lists.append("n_spikes = 0 if dense else active(bits, (t * TILE + s) * words, words, spike_list)")
-            gather += self._gather("for e in range(n_spikes):", "spike_list[e]", "w_rec")
+            if dense:
+                lists.append(f"dense = n_fired > {templates.DENSE_SHARE} * count * units")
+            before, lines = self._gather_spikes("bits", "words", 0, w_rec, "0 if dense else " if dense else "")
+            lists, gather = lists + before, gather + lines
         return lists, gather
 
     def _weight_gradients(self) -> list[str]:
@@ -211,11 +237,17 @@ class KernelText:
         adjoint = printer.lines(vjp, {name: f"{name}_" for name in vjp.output_names})
         v, next_states = self._lanes, [f"{s}_" for s in states]
         state_row = "(k * TILE + s * LANES) * STATES"
+        lists, gather = self._inputs("w_rec_forward", dense=False)
         carry = templates.CARRY_RECURRENT if self.shape.recurrent else templates.CARRY_NONE.strip()
         return fill(
             templates.BACKWARD,
             header=self._header(printer),
             lanes=self._lanes,
+            step=self.shape.block * self._lanes,
+            lists=lists,
+            start=self._sums("sum{i} = simd.load(bias, c + {o}, {v})"),
+            gather=gather,
+            store=self._sums("simd.store(current, now + s * width + c + {o}, sum{i})"),
             load_derived=self._load(map(local, derived), "params", "0"),
             load_checkpoint=self._load_each(map(local, states), "checkpoint", f"number * len(state_bar) + {state_row}"),
             store_first=self._store_each(map(local, states), "seg_states", "row"),
@@ -223,13 +255,13 @@ class KernelText:
             neuron=neuron,
             store_slopes=self._store_each([f"{s}_" for s in slopes], "seg_states", f"row + {len(states) * v}"),
             store_states=self._store_each(next_states, "seg_states", "row + plane"),
-            load_sums=self._load([f"sum_{d}" for d in derived], "d_params", "0"),
+            load_sums=self._load([f"total_{d}" for d in derived], "d_params", "0"),
             load_segment=self._load_each(map(local, (*states, *slopes)), "seg_states", "row"),
             load_bars=self._load_each([local(f"{s}_next_bar") for s in states], "state_bar", state_row),
             adjoint=adjoint,
             store_bars=self._store_each([f"{s}_bar_" for s in states], "state_bar", state_row),
-            add_sums=[f"sum_{d} = sum_{d} + {d}_bar_" for d in derived],
-            store_sums=self._store([f"sum_{d}" for d in derived], "d_params", "0"),
+            add_sums=[f"total_{d} = total_{d} + {d}_bar_" for d in derived],
+            store_sums=self._store([f"total_{d}" for d in derived], "d_params", "0"),
             carry=carry.split("\n"),
             weight_gradients=self._weight_gradients(),
         )

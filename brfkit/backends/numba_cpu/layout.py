@@ -89,4 +89,4 @@ def tile_size(batch: int) -> int:
 def segment_length(steps: int, tile: int, width: int, states: int, dtype: Any) -> int:
     """Steps per segment of the backward scan."""
     per_step = tile * width * (states + 1) * np.dtype(dtype).itemsize
-    return int(min(max(SEGMENT_BYTES // per_step, 4), 32, steps))
+    return int(max(min(max(SEGMENT_BYTES // per_step, 4), 32, steps), 1))

@@ -30,6 +30,7 @@ real = np.@DTYPE
 @numba.njit(nogil=True, error_model="numpy", cache=CACHE)
 def nll(outputs, labels, grad, units):
     rows = len(labels)
+    share = real(1.0 / max(rows, 1))
     values = np.zeros(units * @LANES, real)
     highest = np.zeros(@LANES, real)
     winner = np.zeros(@LANES, real)
@@ -53,7 +54,7 @@ def nll(outputs, labels, grad, units):
             value = simd.@EXP(simd.load(values, o * @LANES, @LANES) - top)
             simd.store(values, o * @LANES, value)
             summed = summed + value
-        inverse = simd.broadcast(real(1.0), @LANES) / summed
+        inverse = simd.broadcast(share, @LANES) / summed
         for o in range(units):
             simd.store(values, o * @LANES, simd.load(values, o * @LANES, @LANES) * inverse)
         simd.store(highest, 0, top)
@@ -68,7 +69,7 @@ def nll(outputs, labels, grad, units):
             product *= sums[lane]
             for o in range(units):
                 grad[row + o] = values[o * @LANES + lane]
-            grad[row + label] -= real(1.0)
+            grad[row + label] -= share
         total += np.log(product)
     return total, correct
 '''
@@ -81,7 +82,7 @@ def _kernel(dtype: str) -> Callable[..., tuple[float, int]]:
 
 
 def nll(outputs: NDArray, labels: NDArray[np.int64]) -> tuple[float, NDArray, int]:
-    """Sum of the losses, its gradient, and the number of rows whose largest output is the label's.
+    """Sum of the losses, the gradient of their mean, and the number of rows whose largest output is the label's.
 
     Args:
         outputs: [R, O], contiguous, float32 or float64.

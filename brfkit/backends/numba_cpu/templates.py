@@ -52,11 +52,11 @@ FORWARD = '''
 def forward(
     x, indptr, indices, below, w_in, w_rec, bias, params, consts,
     state, bits, current, checkpoint, out, record,
-    first, count, batch, steps, units, width, inputs, words, words_in, segment, keep, recording,
+    first, count, batch, steps, units, width, inputs, words, words_in, segment, keep, store, recording,
 ):
-    """One tile through one layer; with ``keep`` every current and, once a segment, the state are stored."""
+    """One tile through one layer; ``keep`` stores the state once a segment, ``store`` the current of every step."""
     @HEADER
-    spike_list = np.empty(max(units, 1), np.int64)
+    bits_list = np.empty(max(units, 1), np.int64)
     below_list = np.empty(max(inputs, 1), np.int64)
     row = np.empty(TILE * width, real)
     n_fired = 0
@@ -64,7 +64,7 @@ def forward(
         if keep and t % segment == 0:
             for i in range(len(state)):
                 checkpoint[(t // segment) * len(state) + i] = state[i]
-        now = t * TILE * width if keep else 0
+        now = t * TILE * width if store else 0
         for s in range(count):
             @LISTS
             for c in range(0, width, @STEP):
@@ -112,25 +112,25 @@ if dense:
     for i in range(TILE * width):
         row[i] = real(0.0)
     for s in range(count):
-        for e in range(active(bits, (t * TILE + s) * words, words, spike_list)):
-            row[s * width + spike_list[e]] = real(1.0)
+        for e in range(active(bits, (t * TILE + s) * words, words, bits_list)):
+            row[s * width + bits_list[e]] = real(1.0)
     product(row, 0, width, w_rec, units, width, current[now : now + TILE * width], True)
 """
 
 BACKWARD = '''
 @numba.njit(nogil=True, error_model="numpy", cache=CACHE)
 def backward(
-    x, indptr, indices, below, w_rec, params, consts,
+    x, indptr, indices, below, w_in, w_rec_forward, bias, w_rec, params, consts,
     bits, current, checkpoint, grad, down, w_down, state_bar, carry,
     d_in, d_rec, d_bias, d_params, xbar_all,
-    first, count, batch, steps, units, width, inputs, words, words_in, segment,
+    first, count, batch, steps, units, width, inputs, words, words_in, segment, store,
     has_grad, down_units, down_width, keep_xbar,
 ):
     """One tile back through one layer, segment by segment.
 
-    States of a segment and the slopes of its spikes are recomputed from its checkpoint and the stored currents, before
-    the pass back in time, whose chain of dependent operations stays short that way. ``carry`` is the gradient that
-    arrives at the spikes of a step from the next one; ``down`` is the gradient of the currents of the layer above.
+    States of a segment and the slopes of its spikes are recomputed from its checkpoint and the currents, before the
+    pass back in time, whose chain of dependent operations stays short that way. ``carry`` is the gradient that arrives
+    at the spikes of a step from the next one; ``down`` is the gradient of the currents of the layer above.
     """
     @HEADER
     plane = TILE * ROWS * width
@@ -142,10 +142,24 @@ def backward(
     row_list = np.empty(widest * capacity, np.int32)
     row_count = np.zeros(widest, np.int64)
     active_list = np.empty(widest, np.int64)
+    bits_list = np.empty(widest, np.int64)
+    below_list = np.empty(widest, np.int64)
     factors = np.zeros(capacity, real)
+    if not store:
+        current = np.empty(capacity * width, real)
     for number in range((steps + segment - 1) // segment - 1, -1, -1):
         t0 = number * segment
         t1 = min(t0 + segment, steps)
+        base_t = 0 if store else t0
+        if not store:
+            for t in range(t0, t1):
+                now = (t - t0) * TILE * width
+                for s in range(count):
+                    @LISTS
+                    for c in range(0, width, @STEP):
+                        @START
+                        @GATHER
+                        @STORE
         for k in range(0, width, LANES):
             for s in range(count):
                 @LOAD_CHECKPOINT
@@ -156,7 +170,7 @@ def backward(
                 @LOAD_DERIVED
                 for s in range(count):
                     row = (t - t0) * plane + (k * TILE + s * LANES) * ROWS
-                    n_x = simd.load(current, (t * TILE + s) * width + k, @LANES)
+                    n_x = simd.load(current, ((t - base_t) * TILE + s) * width + k, @LANES)
                     @LOAD_STATES
                     @NEURON
                     @STORE_SLOPES
@@ -176,7 +190,7 @@ def backward(
                 @LOAD_SUMS
                 sum_bias = simd.load(d_bias, k, @LANES)
                 for s in range(count):
-                    n_x = simd.load(current, (t * TILE + s) * width + k, @LANES)
+                    n_x = simd.load(current, ((t - base_t) * TILE + s) * width + k, @LANES)
                     n_out_bar = simd.load(zbar, s * width + k, @LANES)
                     row = (t - t0) * plane + (k * TILE + s * LANES) * ROWS
                     @LOAD_SEGMENT
