@@ -1,8 +1,37 @@
-"""How many CPU threads the process may use."""
+"""CPU threads: how many the process may use, and work spread over them."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@lru_cache(maxsize=8)
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="brfkit")
+
+
+def parallel(function: Callable[[int], T], count: int, threads: int) -> list[T]:
+    """``[function(0), function(1), …]``, computed by this thread and its helpers as they come."""
+    results: dict[int, T] = {}
+    left = iter(range(count))
+
+    def work() -> None:
+        for index in left:
+            results[index] = function(index)
+
+    helpers = [_pool(threads).submit(work) for _ in range(min(threads, count) - 1)]
+    try:
+        work()
+    finally:
+        for helper in helpers:
+            helper.result()
+    return [results[index] for index in range(count)]
 
 
 def default_threads() -> int:

@@ -14,9 +14,9 @@ from brfkit.errors import BrfkitError
 from brfkit.neurons import Neuron, get_neuron, get_surrogate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
-    """A neuron's programs.
+    """A neuron's programs. ``build_model`` makes each only once, so a model is compared and hashed by identity.
 
     Attributes:
         neuron: the specification.

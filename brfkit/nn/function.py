@@ -29,6 +29,7 @@ class _Scan(torch.autograd.Function):
         weights = dict(zip(call.weight_names, values, strict=False))
         state = dict(zip(call.state_names, values[len(call.weight_names) :], strict=True))
         signal: Input = call.events if call.events is not None else _array(x)  # type: ignore[arg-type]
+        ctx.set_materialize_grads(False)
         needed = any(ctx.needs_input_grad)
         trace = call.backend.scan(call.network, weights, signal, initial_state=state, differentiate=needed)
         call.trace = trace
@@ -37,14 +38,14 @@ class _Scan(torch.autograd.Function):
         return (torch.from_numpy(trace.outputs), *(torch.from_numpy(v) for v in trace.final_state.values()))
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         call: Call = ctx.call
-        final = {name: _array(g) for name, g in zip(call.final_names, grads[1:], strict=True)}
+        final = {name: _array(g) for name, g in zip(call.final_names, grads[1:], strict=True) if g is not None}
         needs = ctx.needs_input_grad
         n_weights = len(call.weight_names)
         result = call.backend.scan_vjp(
             ctx.trace,
-            _array(grads[0]),
+            None if grads[0] is None else _array(grads[0]),
             final_state_grad=final,
             input_grad=needs[1],
             initial_state_grad=any(needs[2 + n_weights :]),

@@ -121,6 +121,7 @@ class Trainer:
             self.module.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay, **fused
         )
         self.epoch = 0
+        self.threads = getattr(backend, "threads", None) or 1
 
     @property
     def steps_per_epoch(self) -> int:
@@ -167,7 +168,7 @@ class Trainer:
         for window, wanted, state in self._windows(x, labels):
             out, after, trace = scan(self.backend, self.network, self.module.weight_tensors(), window, state)
             task = self.task if state is None else replace(self.task, skip_steps=0)
-            loss, right = fused_task_loss(task, out, torch.from_numpy(wanted))
+            loss, right = fused_task_loss(task, out, torch.from_numpy(wanted), self.threads)
             self._step(loss, batch)
             self._state = {name: value.detach() for name, value in after.items()}
             outputs.append(out.detach().numpy())

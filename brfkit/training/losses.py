@@ -39,22 +39,22 @@ class _MeanLikelihood(torch.autograd.Function):
     """Mean of the losses of rows [R, O]; loss and gradient come from one fused pass."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, rows: Tensor, labels: Tensor, threads: int) -> tuple[Tensor, Tensor]:
         from brfkit.backends.numba_cpu.loss import nll
 
-        total, grad, correct = nll(np.ascontiguousarray(rows.numpy()), np.ascontiguousarray(labels.numpy()))
+        total, grad, correct = nll(np.ascontiguousarray(rows.numpy()), np.ascontiguousarray(labels.numpy()), threads)
         ctx.grad = torch.from_numpy(grad)
         right = torch.tensor(correct)
         ctx.mark_non_differentiable(right)
         return torch.tensor(total / len(grad), dtype=rows.dtype), right
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         scale = float(grads[0])
-        return (ctx.grad if scale == 1.0 else ctx.grad * scale), None
+        return (ctx.grad if scale == 1.0 else ctx.grad * scale), None, None
 
 
-def fused_task_loss(task: Task, outputs: Tensor, labels: Tensor) -> tuple[Tensor, int]:
+def fused_task_loss(task: Task, outputs: Tensor, labels: Tensor, threads: int = 1) -> tuple[Tensor, int]:
     """:func:`task_loss` for CPU tensors in one fused pass, and the number of rows that are classified rightly."""
-    loss, correct = _MeanLikelihood.apply(*_rows(task, outputs, labels))
+    loss, correct = _MeanLikelihood.apply(*_rows(task, outputs, labels), threads)
     return loss, int(correct)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,20 +14,14 @@ from brfkit.backends.numba_cpu.compile import Kernels, compile_kernels
 from brfkit.backends.numba_cpu.kernels import Shape
 from brfkit.backends.numba_cpu.layout import Layout, segment_length, tile_size
 from brfkit.backends.reference import derive_gradients, derive_values
-from brfkit.backends.threads import default_threads
+from brfkit.backends.threads import default_threads, parallel
 from brfkit.codegen.model import Model, build_model
 from brfkit.errors import BrfkitError
 from brfkit.events import Events
 from brfkit.network import Layer, Network
 
-T = TypeVar("T")
 GRADIENT_SLOTS = 16
 CHEAP_CHANNELS = 8  # dense input channels up to which currents are gathered again
-
-
-@lru_cache(maxsize=8)
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="brfkit")
 
 
 @dataclass
@@ -136,11 +128,6 @@ class NumbaBackend(Backend):
         self.threads = default_threads() if threads is None else threads
         self.recompute = recompute
 
-    def _map(self, function: Callable[[int], T], count: int) -> list[T]:
-        if self.threads == 1 or count == 1:
-            return [function(i) for i in range(count)]
-        return list(_pool(self.threads).map(function, range(count)))
-
     def scan(
         self,
         network: Network,
@@ -165,7 +152,7 @@ class NumbaBackend(Backend):
         records = _Records(network, record, steps, batch, dtype)
         saved = _Saved(network, layers, source, [], tile, steps, batch, segment, self.recompute)
         run = _ForwardTile(saved, state, outputs, counts, records, differentiate)
-        tiles = self._map(run, -(-batch // tile))
+        tiles = parallel(run, -(-batch // tile), self.threads)
         saved.tiles = [t for t in tiles if t is not None]
         return Trace(outputs, counts, state, records.by_name, saved if differentiate else None)
 
@@ -193,7 +180,7 @@ class NumbaBackend(Backend):
         x_bar = np.zeros((saved.steps, saved.batch, saved.network.inputs), dtype) if input_grad else None
         run = _BackwardTile(saved, grad, output_grad is not None, final, x_bar)
         slots = max(min(len(saved.tiles), GRADIENT_SLOTS), 1)
-        sums = self._map(lambda slot: run.slot(slot, slots), slots)
+        sums = parallel(lambda slot: run.slot(slot, slots), slots, self.threads)
         weights: dict[str, NDArray] = {}
         for index, prepared in enumerate(saved.layers):
             weights |= _weight_gradients(prepared, [slot[index] for slot in sums])

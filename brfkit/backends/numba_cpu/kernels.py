@@ -9,6 +9,9 @@ from brfkit.backends.numba_cpu import templates
 from brfkit.backends.numba_cpu.printer import VectorPrinter, local
 from brfkit.codegen.model import Model
 
+# Vectors per row up to which adding a row at once beats collecting the rows of every neuron first.
+NARROW = 4
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -215,6 +218,16 @@ class KernelText:
         return [line for line in text.split("\n") if line.strip()]
 
     def _spike_gradient(self, presynaptic: str, bits: str, words: str, shift: int, target: str) -> str:
+        if self.shape.single and self.shape.block <= NARROW:
+            add = "simd.store({t}, target + {{o}}, simd.load({t}, target + {{o}}, {{v}}) + row{{i}})"
+            return fill(
+                templates.NARROW_SPIKE_GRADIENT,
+                bits=bits,
+                words=words,
+                shift=shift,
+                load_row=self._sums("row{i} = simd.load(xbar, row + {o}, {v})"),
+                add_row=self._sums(add.format(t=target)),
+            )
         return fill(
             templates.SPIKE_GRADIENT,
             presynaptic=presynaptic,

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from brfkit.backends.numba_cpu.compile import compile_text
 from brfkit.backends.numba_cpu.kernels import fill
+from brfkit.backends.threads import parallel
 
 LANES = 16
+CHUNK = 4096  # rows per piece of work
 
 # Rows go through in groups of LANES, class by class, so that every vector holds one class of many rows.
 _TEXT = '''"""Generated from brfkit/backends/numba_cpu/loss.py."""
@@ -28,17 +30,15 @@ real = np.@DTYPE
 
 
 @numba.njit(nogil=True, error_model="numpy", cache=CACHE)
-def nll(outputs, labels, grad, units):
-    rows = len(labels)
-    share = real(1.0 / max(rows, 1))
+def nll(outputs, labels, grad, units, begin, end, share):
     values = np.zeros(units * @LANES, real)
     highest = np.zeros(@LANES, real)
     winner = np.zeros(@LANES, real)
     sums = np.ones(@LANES, real)
     total = 0.0
     correct = 0
-    for first in range(0, rows, @LANES):
-        count = min(@LANES, rows - first)
+    for first in range(begin, end, @LANES):
+        count = min(@LANES, end - first)
         for lane in range(count):
             for o in range(units):
                 values[o * @LANES + lane] = outputs[(first + lane) * units + o]
@@ -81,16 +81,24 @@ def _kernel(dtype: str) -> Callable[..., tuple[float, int]]:
     return compile_text(fill(_TEXT, dtype=dtype, lanes=LANES, exp=exp))["nll"]
 
 
-def nll(outputs: NDArray, labels: NDArray[np.int64]) -> tuple[float, NDArray, int]:
+def nll(outputs: NDArray, labels: NDArray[np.int64], threads: int = 1) -> tuple[float, NDArray, int]:
     """Sum of the losses, the gradient of their mean, and the number of rows whose largest output is the label's.
 
     Args:
         outputs: [R, O], contiguous, float32 or float64.
         labels: [R], in ``range(O)``.
+        threads: CPU threads; the result does not depend on them.
     """
-    classes = outputs.shape[1]
+    rows, classes = outputs.shape
     if labels.size and not (labels.min() >= 0 and labels.max() < classes):
         raise ValueError("a label lies outside the classes")
     grad = np.empty_like(outputs)
-    total, correct = _kernel(str(outputs.dtype))(outputs.reshape(-1), labels, grad.reshape(-1), classes)
-    return float(total), grad, int(correct)
+    kernel = _kernel(str(outputs.dtype))
+    share = outputs.dtype.type(1.0 / max(rows, 1))
+
+    def chunk(index: int) -> tuple[float, int]:
+        begin, end = index * CHUNK, min((index + 1) * CHUNK, rows)
+        return kernel(outputs.reshape(-1), labels, grad.reshape(-1), classes, begin, end, share)
+
+    parts = parallel(chunk, -(-rows // CHUNK), threads)
+    return float(sum(total for total, _ in parts)), grad, int(sum(correct for _, correct in parts))

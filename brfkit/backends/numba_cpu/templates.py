@@ -258,3 +258,17 @@ for j in range(@PRESYNAPTIC):
             @GATHER
             @STORE
 """
+
+# For rows of few vectors: keep the row in registers and add it to the gradient of every neuron that was active.
+NARROW_SPIKE_GRADIENT = """
+for t in range(t0, t1):
+    for s in range(count):
+        row = ((t - t0) * TILE + s) * width
+        @LOAD_ROW
+        for w in range(@WORDS):
+            word = @BITS[((t + @SHIFT) * TILE + s) * @WORDS + w]
+            while word != 0:
+                target = (w * 64 + simd.count_trailing_zeros(word)) * width
+                word &= word - np.uint64(1)
+                @ADD_ROW
+"""
