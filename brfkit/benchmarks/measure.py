@@ -25,6 +25,7 @@ WARM_UP = 3
 # In float32 a spike that rounding turns changes what follows; on 16 recordings of ECG that came to 3 %.
 LARGEST_LOSS_DIFFERENCE = 0.1
 _TURN_SHARE, _MOST_CALLS = 0.25, 9
+_REST = 0.2  # seconds
 
 Step = Callable[[], Any]
 
@@ -190,13 +191,18 @@ def _dataset(workload: Workload) -> Dataset:
 def take_turns(plain: Step, ours: Step, turns: int, turn_done: Callable[[], None] = lambda: None) -> Pair:
     """Time two functions that have been called before: plain, ours, plain, ours, …
 
-    A turn of ours is several calls where it is quicker, of which the median counts, so that what the plain loop leaves
-    behind (cold caches, threads that still spin) weighs no more than it does in a run of its own.
+    Both are timed as they run on their own: before its turn each rests until the other's idle threads no longer spin
+    (OpenMP's do for milliseconds), and is called once untimed to warm the caches. A turn of ours is several calls where
+    it is quicker, of which the median counts.
     """
     calls = int(min(max(_TURN_SHARE * _time(plain) / _time(ours), 1), _MOST_CALLS))
     plain_times, ours_times = [], []
     for _ in range(turns):
+        time.sleep(_REST)
+        plain()
         plain_times.append(_time(plain))
+        time.sleep(_REST)
+        ours()
         ours_times.append(median(_time(ours) for _ in range(calls)))
         turn_done()
     ratios = [a / b for a, b in zip(plain_times, ours_times, strict=True)]
