@@ -209,10 +209,11 @@ def recurrent_network(
     dt: float = 0.01,
     recurrent: bool = True,
     bias: bool = False,
+    readout_bias: bool = False,
     options: Mapping[str, bool] | None = None,
     surrogate: str | None = None,
 ) -> Network:
     """The network of the papers: spiking layers ``hidden0``, ``hidden1``, … and a leaky-integrator ``readout``."""
     first = Layer("", neuron, 1, recurrent, bias, options or {}, {}, surrogate)
     layers = [replace(first, name=f"hidden{i}", units=units) for i, units in enumerate(hidden)]
-    return Network(inputs, (*layers, Layer("readout", readout, outputs, recurrent=False)), dt)
+    return Network(inputs, (*layers, Layer("readout", readout, outputs, recurrent=False, bias=readout_bias)), dt)

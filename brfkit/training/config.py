@@ -58,6 +58,7 @@ class NetworkConfig:
         readout: leaky-integrator readout.
         dt: time step δ.
         recurrent, bias: whether hidden layers have recurrent weights, a trained constant current.
+        readout_bias: whether the readout has a trained constant current.
         surrogate: surrogate gradient; None takes the neuron's own.
         options: parts of the neuron switched on or off.
         init: initial distributions by ``<parameter>`` of the hidden neurons or ``readout.<parameter>``.
@@ -69,6 +70,7 @@ class NetworkConfig:
     dt: float = 0.01
     recurrent: bool = True
     bias: bool = False
+    readout_bias: bool = False
     surrogate: str | None = None
     options: Mapping[str, bool] = field(default_factory=dict)
     init: Mapping[str, Init] = field(default_factory=dict)
@@ -83,6 +85,7 @@ class NetworkConfig:
             dt=self.dt,
             recurrent=self.recurrent,
             bias=self.bias,
+            readout_bias=self.readout_bias,
             options=self.options,
             surrogate=self.surrogate,
         )
