@@ -96,6 +96,8 @@ def print_table(title: str, rows: Mapping[str, Any]) -> None:
 
 def number(value: Any) -> str:
     """A value for people."""
+    if value is None:
+        return "no"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):

@@ -13,7 +13,7 @@ _LOOK = {TRAIN: (BLUE, DASHES[1]), VALIDATION: (GREEN, DASHES[2]), TEST: (RED, D
 
 def learning_curve(rows: Sequence[Row], title: str) -> Any:
     """Loss, accuracy and spikes per sample over the epochs, the best validation epoch marked."""
-    fig = figure(11.0, 3.8)
+    fig = figure(11.0, 4.1)
     axes = list(fig.subplots(1, 3))
     panels = (("loss", "loss (nats)"), ("accuracy", "accuracy (%)"), ("spikes_per_sample", "spikes per sample"))
     best = best_epoch(rows)
@@ -30,6 +30,6 @@ def learning_curve(rows: Sequence[Row], title: str) -> Any:
     tidy(axes)
     axes[1].set_ylim(0, 101)
     axes[2].set_ylim(bottom=0)
-    axes[0].legend(fontsize=8, frameon=False)
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9, frameon=False)
     fig.suptitle(title, fontsize=11)
     return fig
