@@ -40,9 +40,8 @@ def main() -> None:
         chosen.append(float(accuracy[best_epoch(rows)]))
         reached.append(epoch_of_share(accuracy, accuracy[-1], 0.95))
         print(f"{run}: best epoch {best_epoch(rows)}, test {chosen[-1]:.2f} %, 95 % of the end at epoch {reached[-1]}")
-    print(
-        f"brfkit:    {np.mean(chosen):.2f} ± {np.std(chosen, ddof=len(chosen) > 1):.2f} %, 95 % at {np.mean(reached):.1f}"
-    )
+    spread = np.std(chosen, ddof=int(len(chosen) > 1))
+    print(f"brfkit:    {np.mean(chosen):.2f} ± {spread:.2f} %, 95 % at {np.mean(reached):.1f}")
     wanted = published["test_accuracy_at_best_validation"]
     print(
         f"published: {np.mean(wanted):.2f} ± {np.std(wanted, ddof=1):.2f} %, "
