@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -51,6 +53,16 @@ class Silent:
         pass
 
 
+def peak_memory_mib() -> float:
+    """Largest resident size that the process had so far; NaN where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return math.nan
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
 @dataclass(frozen=True)
 class Result:
     """What a run came to; test figures are those of the model with the lowest validation loss."""
@@ -66,6 +78,7 @@ class Result:
     spikes_per_sample: float
     seconds: float
     backend: str
+    peak_memory_mib: float
     diverged: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -236,6 +249,7 @@ class _Run:
             spikes_per_sample=chosen.spikes_per_sample,
             seconds=seconds,
             backend=backend,
+            peak_memory_mib=peak_memory_mib(),
             diverged=diverged,
         )
 
