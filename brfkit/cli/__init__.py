@@ -88,7 +88,10 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if "--debug" in arguments:
             raise
-        known = isinstance(error, BrfkitError)
-        text = str(error) if known else f"unexpected {type(error).__name__}: {error} (--debug shows where)"
+        text = f"unexpected {type(error).__name__}: {error} (--debug shows where)"
+        if isinstance(error, BrfkitError):
+            text = str(error)
+        elif isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("brfkit"):
+            text = f"this needs the package {error.name}, which is not installed; pip install {error.name}"
         click.echo(f"Error: {' '.join(text.split())}", err=True)
         return 1

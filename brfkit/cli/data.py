@@ -155,3 +155,41 @@ def show(
         print_json({"dataset": name, "split": split, "samples": list(samples or (0, 1, 2)), "out": str(target)})
     else:
         click.echo(str(target))
+
+
+@command.command()
+@click.argument("records", nargs=-1, required=True, type=click.Path())
+@click.option("--out", type=click.Path(dir_okay=False), required=True, help="Data set to write (.npz).")
+@click.option(
+    "--delta", type=click.FloatRange(0, min_open=True), default=0.1, show_default=True, help="Level distance."
+)
+@click.option("--steps", type=click.IntRange(1), default=1300, show_default=True, help="Length of a sample.")
+@click.option("--annotator", default="q1c", show_default=True, help="Suffix of the annotation files.")
+@click.option("--force", is_flag=True, help="Overwrite the file.")
+@common
+def encode(
+    records: tuple[str, ...], out: str, delta: float, steps: int, annotator: str, force: bool, as_json: bool
+) -> None:
+    """Encode raw ECG recordings (WFDB) by level crossing as a data set of one's own.
+
+    RECORDS are paths without suffix; header, signal and annotations lie beside each other. Needs the package wfdb.
+
+    \b
+    brfkit data encode qtdb/sel100 qtdb/sel102 --out qtdb.npz
+    brfkit train --dataset qtdb.npz --test-fraction 0.2
+    """
+    import numpy as np
+
+    from brfkit.data.ecg import ECG
+    from brfkit.data.levelcross import encode_records
+    from brfkit.files import atomic_write, check_writable
+
+    check_writable(out, force)
+    split = encode_records(records, delta=delta, steps=steps, annotator=annotator)
+    with atomic_write(out, force=force) as stream:
+        np.savez_compressed(stream, x_train=split.x, y_train=split.y, class_names=np.array(ECG.class_names))
+    counts = {"samples": len(split), "steps": steps, "records": len(records), "out": out}
+    if as_json:
+        print_json(counts)
+    else:
+        print_table("Encoded", counts)

@@ -198,11 +198,13 @@ class Trainer:
             yield dense[start:stop], labels if labels.ndim == 1 else labels[start:stop], state
 
     def _step(self, loss: torch.Tensor, batch: int) -> None:
-        if not bool(torch.isfinite(loss)):
+        if not math.isfinite(loss.item()):
             raise DivergedError(self.epoch + 1, batch + 1, "the loss")
-        self.optimizer.zero_grad()
+        weights = self.module.weight_tensors()
+        for parameter in weights.values():
+            parameter.grad = None
         loss.backward()
-        for name, parameter in self.module.weight_tensors().items():
+        for name, parameter in weights.items():
             assert parameter.grad is not None
             flat = parameter.grad.numpy().reshape(-1)
             if not math.isfinite(np.dot(flat, flat)) and not np.isfinite(flat).all():
