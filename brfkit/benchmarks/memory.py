@@ -21,6 +21,7 @@ from brfkit.benchmarks.measure import WARM_UP, Fused, PlainLoop
 from brfkit.benchmarks.workloads import Workload
 from brfkit.errors import BrfkitError
 from brfkit.events import Events
+from brfkit.memory import peak_bytes, status_bytes
 from brfkit.network import Network
 from brfkit.task import Task
 
@@ -122,7 +123,7 @@ def peak_of_step(workload: Workload, who: str, threads: int) -> dict[str, Any]:
     contestant.optimizer.zero_grad()
     before = _begin()
     contestant.train_step()
-    after = _peak()
+    after = peak_bytes()
     extra = None if before is None or after is None else max(after - before, 0) / MIB
     return {"extra_mib": extra, "first_step_s": first_step}
 
@@ -142,34 +143,9 @@ def _begin() -> int | None:
         ctypes.CDLL(None).malloc_trim(0)
     try:
         Path("/proc/self/clear_refs").write_text("5")
-        return _status("VmRSS")
+        return status_bytes("VmRSS")
     except OSError:
-        return _highest_ever()
-
-
-def _peak() -> int | None:
-    """The peak since :func:`_begin`."""
-    try:
-        return _status("VmHWM")
-    except OSError:
-        return _highest_ever()
-
-
-def _status(field: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024
-    raise OSError(f"no {field}")
-
-
-def _highest_ever() -> int | None:
-    """The peak of the whole life of the process, for systems that cannot reset it."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        return peak_bytes()
 
 
 def main(arguments: list[str]) -> None:

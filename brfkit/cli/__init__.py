@@ -19,7 +19,7 @@ COMMANDS = {
     "train": "Train a recurrent spiking network by BPTT.",
     "evaluate": "Accuracy, loss and spikes of a trained network on the test set.",
     "data": "List, download, check and show the data sets.",
-    "bench": "Time the backends against a plain PyTorch loop.",
+    "bench": "Time the backends on this machine against a plain PyTorch loop.",
 }
 
 
@@ -48,7 +48,7 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.command(cls=LazyGroup, context_settings={"max_content_width": 100})
 @click.version_option(__version__, prog_name="brfkit")
 def cli() -> None:
     """Balanced resonate-and-fire spiking neurons: simulate, train, evaluate, look inside.

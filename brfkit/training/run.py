@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -20,6 +19,7 @@ from brfkit.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from brfkit.data import Dataset
 from brfkit.errors import BrfkitError
 from brfkit.files import atomic_path, atomic_write
+from brfkit.memory import peak_bytes
 from brfkit.training.config import Config
 from brfkit.training.datasets import load_dataset
 from brfkit.training.history import TEST, Row, best_epoch, write_metrics
@@ -51,16 +51,6 @@ class Silent:
 
     def epoch(self, rows: list[Row], best: int) -> None:
         pass
-
-
-def peak_memory_mib() -> float:
-    """Largest resident size that the process had so far; NaN where the system does not tell."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return math.nan
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
 @dataclass(frozen=True)
@@ -237,6 +227,7 @@ class _Run:
         best = best_epoch(self.rows)
         at_best = {row.split: row for row in self.rows if row.epoch == best}
         chosen = at_best.get(TEST) or next(iter(at_best.values()))
+        peak = peak_bytes()
         return Result(
             run_dir=str(self.folder),
             dataset=self.config.data.dataset,
@@ -249,7 +240,7 @@ class _Run:
             spikes_per_sample=chosen.spikes_per_sample,
             seconds=seconds,
             backend=backend,
-            peak_memory_mib=peak_memory_mib(),
+            peak_memory_mib=math.nan if peak is None else peak / 2**20,
             diverged=diverged,
         )
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import click
 import pytest
 
 from brfkit.cli import COMMANDS, cli
@@ -49,18 +50,32 @@ def test_the_line_in_the_list_is_the_first_of_the_command(name):
     assert loaded.help.strip().splitlines()[0] == COMMANDS[name]
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_examples_name_options_that_exist(name):
-    loaded = cli.get_command(None, name)  # type: ignore[arg-type]
+def all_commands():
+    """Every command that does something, with the words that call it: also those within groups."""
+    for name in COMMANDS:
+        loaded = cli.get_command(None, name)  # type: ignore[arg-type]
+        if isinstance(loaded, click.Group):
+            yield from (((name, sub), command) for sub, command in loaded.commands.items())
+        else:
+            yield (name,), loaded
+
+
+ALL = {" ".join(words): loaded for words, loaded in all_commands()}
+
+
+@pytest.mark.parametrize("words", ALL)
+def test_examples_name_options_that_exist(words):
+    loaded = ALL[words]
     options = {flag for parameter in loaded.params for flag in (*parameter.opts, *parameter.secondary_opts)}
-    for line in loaded.help.splitlines():
-        if line.strip().startswith(f"brfkit {name}"):
-            assert set(re.findall(r"--[a-z-]+", line)) <= options
+    examples = [line for line in loaded.help.splitlines() if line.strip().startswith(f"brfkit {words}")]
+    assert examples
+    for line in examples:
+        assert set(re.findall(r"--[a-z-]+", line)) <= options
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_the_common_options(name):
-    loaded = cli.get_command(None, name)  # type: ignore[arg-type]
+@pytest.mark.parametrize("words", ALL)
+def test_every_command_has_the_common_options(words):
+    loaded = ALL[words]
     assert {"as_json"} <= {parameter.name for parameter in loaded.params}
     assert "--debug" in {flag for parameter in loaded.params for flag in parameter.opts}
 

@@ -95,7 +95,7 @@ def test_real_batches_are_fast(real_shd: Path) -> None:
 
 
 def test_a_cold_start_is_quick_and_small(real_shd: Path, tmp_path: Path) -> None:
-    script = PREPARE + "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    script = PREPARE + "from brfkit.memory import peak_bytes; print(peak_bytes() // 2**20)"
     environment = os.environ | {"BRFKIT_CACHE_DIR": str(tmp_path)}
     start = time.perf_counter()
     done = subprocess.run(
