@@ -1,0 +1,109 @@
+"""A network, its weights and its input as the numba kernels want them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brfkit.backends.base import Input
+from brfkit.backends.numba_cpu.compile import Kernels, compile_kernels
+from brfkit.backends.numba_cpu.kernels import Shape
+from brfkit.backends.numba_cpu.layout import Layout
+from brfkit.backends.reference import derive_values
+from brfkit.codegen.model import Model, build_model
+from brfkit.errors import BrfkitError
+from brfkit.events import Events
+from brfkit.network import Layer, Network
+
+
+@dataclass
+class Prepared:
+    """A layer with its kernels and its weights as the kernels want them."""
+
+    layer: Layer
+    model: Model
+    layout: Layout
+    kernels: Kernels
+    arguments: dict[str, Any]
+    constants: NDArray
+    derived: NDArray
+    w_in: NDArray
+    w_rec: NDArray
+    w_rec_back: NDArray
+    w_in_back: NDArray
+    bias: NDArray
+    inputs: int
+    words_in: int
+
+    @property
+    def n_states(self) -> int:
+        return len(self.model.states)
+
+
+@dataclass
+class Source:
+    """The network's input as the kernels want it; what is not used is an empty array."""
+
+    x: NDArray
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    kind: str
+
+
+def common_dtype(network: Network, weights: Mapping[str, NDArray]) -> np.dtype:
+    network.check(weights)
+    dtypes = {value.dtype for value in weights.values()}
+    if len(dtypes) != 1 or next(iter(dtypes)) not in (np.float32, np.float64):
+        found = ", ".join(sorted(map(str, dtypes)))
+        raise BrfkitError(f"all weights must be float32 or all float64, not {found}")
+    return next(iter(dtypes))
+
+
+def make_source(x: Input, dtype: np.dtype) -> Source:
+    no_x, no_ptr, no_index = np.zeros(1, dtype), np.zeros(1, np.int64), np.zeros(1, np.int32)
+    if isinstance(x, Events):
+        indptr = np.ascontiguousarray(x.indptr, np.int64).reshape(-1)
+        indices = np.ascontiguousarray(x.indices, np.int32)
+        return Source(no_x, indptr, indices if indices.size else no_index, "events")
+    return Source(np.ascontiguousarray(x, dtype).reshape(-1), no_ptr, no_index, "dense")
+
+
+def prepare(network: Network, weights: Mapping[str, NDArray], dtype: np.dtype, tile: int, kind: str) -> list[Prepared]:
+    prepared: list[Prepared] = []
+    empty = np.zeros(1, dtype)
+    for index, layer in enumerate(network.layers):
+        name = layer.name
+        model = build_model(layer.neuron, layer.options, layer.surrogate)
+        layout = Layout.of(layer.units, dtype)
+        source = kind if index == 0 else "spikes"
+        single = layout.block * layout.lanes == layout.width
+        shape = Shape(str(dtype), layout.lanes, layout.block, layout.columns, tile, source, layer.recurrent, single)
+        typed = {key: np.asarray(value, dtype) for key, value in weights.items() if key.startswith(f"{name}.")}
+        values, arguments = derive_values(model, layer, typed, network.dt)
+        constants = layer.spec.resolve_constants(network.dt, layer.constants)
+        w_in = typed[f"{name}.w_in"]
+        w_rec = typed.get(f"{name}.w_rec")
+        below = prepared[-1].layout if prepared else None
+        prepared.append(
+            Prepared(
+                layer,
+                model,
+                layout,
+                compile_kernels(model, shape),
+                arguments,
+                np.array([constants[c] for c in model.constants], dtype),
+                layout.rows(np.array([values[d] for d in model.derived], dtype)),
+                layout.rows(w_in.T),
+                empty if w_rec is None else layout.rows(w_rec.T),
+                empty if w_rec is None else layout.rows(w_rec),
+                empty if below is None else below.rows(w_in),
+                layout.row(typed.get(f"{name}.bias", np.zeros(layer.units, dtype))),
+                network.fan_in(index),
+                0 if below is None else below.words,
+            )
+        )
+    return prepared
