@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -195,6 +196,8 @@ def take_turns(plain: Step, ours: Step, turns: int, turn_done: Callable[[], None
     (OpenMP's do for milliseconds), and is called once untimed to warm the caches. A turn of ours is several calls where
     it is quicker, of which the median counts.
     """
+    gc.collect()
+    gc.freeze()  # what was made before is left out of collections, as in a training run
     calls = int(min(max(_TURN_SHARE * _time(plain) / _time(ours), 1), _MOST_CALLS))
     plain_times, ours_times = [], []
     for _ in range(turns):
@@ -205,6 +208,7 @@ def take_turns(plain: Step, ours: Step, turns: int, turn_done: Callable[[], None
         ours()
         ours_times.append(median(_time(ours) for _ in range(calls)))
         turn_done()
+    gc.unfreeze()
     ratios = [a / b for a, b in zip(plain_times, ours_times, strict=True)]
     return Pair(
         1e3 * median(plain_times), 1e3 * median(ours_times), median(ratios), min(ratios), max(ratios), turns, calls

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import math
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -111,12 +112,23 @@ def train(
     run = _Run(folder, config, dataset, trainer, observer or Silent())
     if stored is not None:
         run.restore(stored)
-    with one_torch_thread() if backend.name == "numba" else nullcontext():
+    with _quiet_collector(), one_torch_thread() if backend.name == "numba" else nullcontext():
         diverged = run.go(stop or (lambda: False))
     result = run.result(backend.name, time.perf_counter() - started, diverged)
     with atomic_write(folder / RESULT, "w", force=True) as stream:
         stream.write(json.dumps(result.to_dict(), indent=1) + "\n")
     return result
+
+
+@contextmanager
+def _quiet_collector() -> Iterator[None]:
+    """Leave what torch has made so far out of Python's garbage collections, which would go through all of it."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _make_trainer(config: Config, dataset: Dataset, backend: Backend) -> Trainer:
