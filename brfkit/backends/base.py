@@ -111,6 +111,16 @@ def check_input(network: Network, x: Input) -> tuple[int, int]:
     return x.shape[0], x.shape[1]
 
 
+def common_dtype(network: Network, weights: Mapping[str, NDArray]) -> np.dtype:
+    """The dtype of the computation; refuse weights that do not fit the network or differ in dtype."""
+    network.check(weights)
+    dtypes = {value.dtype for value in weights.values()}
+    if len(dtypes) != 1 or next(iter(dtypes)) not in (np.float32, np.float64):
+        found = ", ".join(sorted(map(str, dtypes)))
+        raise BrfkitError(f"all weights must be float32 or all float64, not {found}")
+    return next(iter(dtypes))
+
+
 def check_events(events: Events) -> None:
     """Refuse channels and offsets that do not exist (a negative channel would count from the end)."""
     indices, indptr = events.indices, events.indptr

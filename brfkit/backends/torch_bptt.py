@@ -16,7 +16,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from brfkit.backends.base import Backend, Gradients, Input, Trace, check_input, check_names, get_initial_state
+from brfkit.backends.base import (
+    Backend,
+    Gradients,
+    Input,
+    Trace,
+    check_input,
+    check_names,
+    common_dtype,
+    get_initial_state,
+)
 from brfkit.codegen.model import Model, build_model
 from brfkit.codegen.python_printer import build
 from brfkit.errors import BrfkitError
@@ -260,7 +269,7 @@ class TorchBackend(Backend):
     ) -> Trace:
         _, batch = check_input(network, x)
         check_names(network, record, "record")
-        dtype = _dtype(network, weights)
+        dtype = torch.float32 if common_dtype(network, weights) == np.float32 else torch.float64
         state = get_initial_state(network, batch, np.float64, initial_state)
         with self._threads(), torch.set_grad_enabled(differentiate):
             leaves = {name: self._leaf(value, dtype, differentiate) for name, value in weights.items()}
@@ -319,12 +328,3 @@ class TorchBackend(Backend):
 
 def _array(tensor: Tensor) -> NDArray:
     return tensor.detach().cpu().contiguous().numpy()
-
-
-def _dtype(network: Network, weights: Mapping[str, NDArray]) -> torch.dtype:
-    network.check(weights)
-    dtypes = {value.dtype for value in weights.values()}
-    if len(dtypes) != 1 or next(iter(dtypes)) not in (np.float32, np.float64):
-        found = ", ".join(sorted(map(str, dtypes)))
-        raise BrfkitError(f"all weights must be float32 or all float64, not {found}")
-    return torch.float32 if next(iter(dtypes)) == np.float32 else torch.float64

@@ -145,11 +145,11 @@ class Fused:
 
     def train_step(self) -> float:
         """The Trainer's step: forward, loss, backward, checks, clip, Adam; returns the loss."""
-        from brfkit.training.loop import _Running
+        from brfkit.training.loop import Totals
 
-        sums = _Running()
+        sums = Totals()
         with torch_threads(self.threads):
-            self.trainer._train_batch(self.workload.x, self.workload.labels, 0, sums)
+            self.trainer.train_batch(self.workload.x, self.workload.labels, 0, sums)
         return sums.loss / sums.terms
 
     def infer(self) -> None:

@@ -56,11 +56,6 @@ class Program:
                 needed.update(arg for arg in statement.args if isinstance(arg, str))
         return Program(self.name, self.inputs, tuple(reversed(kept)), self.outputs, self.output_names)
 
-    def used_inputs(self) -> set[str]:
-        """Inputs that any statement or output reads."""
-        read = {arg for s in self.statements for arg in s.args if isinstance(arg, str)}
-        return (read | {o for o in self.outputs if isinstance(o, str)}) & set(self.inputs)
-
 
 class Builder:
     """Collects statements and folds what is constant. A fresh name is ``prefix`` and a number, none of ``taken``."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -80,7 +79,7 @@ def split_validation(train: Split, data: DataConfig, seed: int) -> tuple[Split, 
 
 
 @dataclass
-class _Running:
+class Totals:
     """Sums over the batches of an epoch."""
 
     loss: float = 0.0
@@ -149,11 +148,11 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(training, self.epoch)
         order = np.random.default_rng([training.seed, _ORDER_STREAM, self.epoch]).permutation(len(self.train_split))
-        sums = _Running()
+        sums = Totals()
         for batch in range(self.steps_per_epoch):
             chosen = order[batch * training.batch_size : (batch + 1) * training.batch_size]
             x, labels = self.train_split.batch(chosen, np.dtype(training.dtype))
-            self._train_batch(x, labels, batch, sums)
+            self.train_batch(x, labels, batch, sums)
             if step_done is not None:
                 step_done(batch + 1, self.steps_per_epoch)
         self.epoch += 1
@@ -161,7 +160,7 @@ class Trainer:
         accuracy = 100.0 * sums.correct / sums.answers
         return Row(self.epoch, TRAIN, sums.loss / sums.terms, accuracy, sums.spikes / sums.samples, seconds)
 
-    def _train_batch(self, x: NDArray | Events, labels: NDArray[np.int64], batch: int, sums: _Running) -> None:
+    def train_batch(self, x: NDArray | Events, labels: NDArray[np.int64], batch: int, sums: Totals) -> None:
         samples = labels.shape[-1]
         outputs: list[NDArray] = []
         right = 0
@@ -233,8 +232,10 @@ class Trainer:
             for name, parameter in self.module.weight_tensors().items():
                 parameter.copy_(torch.from_numpy(weights[name]))
         state: dict[int, dict[str, Any]] = {}
-        values: dict[str, Any] = {k: torch.from_numpy(v.copy()) for k, v in arrays.items()}
-        for name, value in (values | json.loads(json.dumps(plain["optimizer"]))).items():
+        # A checkpoint may hold other arrays too, such as the permutation of psmnist.
+        own = {name: value for name, value in arrays.items() if name.startswith("optimizer/")}
+        values: dict[str, Any] = {name: torch.from_numpy(value.copy()) for name, value in own.items()}
+        for name, value in (values | plain["optimizer"]).items():
             _, index, key = name.split("/")
             state.setdefault(int(index), {})[key] = value
         full = self.optimizer.state_dict()

@@ -82,6 +82,16 @@ def test_resumed_run_equals_the_undisturbed_one(tmp_path, optimizer):
         assert a.sha256 == b.sha256
 
 
+def test_run_with_a_permutation_resumes(tmp_path, monkeypatch):
+    data = replace(load("tones", limit_train=60, limit_test=20), permutation=np.arange(250))
+    monkeypatch.setattr("brfkit.training.run.load_dataset", lambda *args, **kwargs: data)
+    config, backend = small(epochs=2), get_backend("numba")
+    stops = iter([False, True])
+    train(config, tmp_path / "a", backend, stop=lambda: next(stops))
+    assert train(config, tmp_path / "a", backend, resume=True).epochs == 2
+    np.testing.assert_array_equal(load_checkpoint(tmp_path / "a" / "best.npz").extra["permutation"], np.arange(250))
+
+
 def test_folder_of_another_run_is_not_touched(undisturbed):
     folder, _ = undisturbed
     before = (folder / METRICS).read_bytes()

@@ -7,9 +7,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from brfkit.backends.base import Backend, Gradients, Input, Trace, check_input, check_names, get_initial_state
+from brfkit.backends.base import (
+    Backend,
+    Gradients,
+    Input,
+    Trace,
+    check_input,
+    check_names,
+    common_dtype,
+    get_initial_state,
+)
 from brfkit.backends.numba_cpu.layout import segment_length, tile_size
-from brfkit.backends.numba_cpu.prepare import common_dtype, make_source, prepare
+from brfkit.backends.numba_cpu.prepare import make_source, prepare
 from brfkit.backends.numba_cpu.tiles import BackwardTile, ForwardTile, Records, Saved, weight_gradients
 from brfkit.backends.threads import default_threads, parallel
 from brfkit.errors import BrfkitError

@@ -15,7 +15,6 @@ from brfkit.backends.numba_cpu.kernels import Shape
 from brfkit.backends.numba_cpu.layout import Layout
 from brfkit.backends.reference import derive_values
 from brfkit.codegen.model import Model, build_model
-from brfkit.errors import BrfkitError
 from brfkit.events import Events
 from brfkit.network import Layer, Network
 
@@ -52,15 +51,6 @@ class Source:
     indptr: NDArray[np.int64]
     indices: NDArray[np.int32]
     kind: str
-
-
-def common_dtype(network: Network, weights: Mapping[str, NDArray]) -> np.dtype:
-    network.check(weights)
-    dtypes = {value.dtype for value in weights.values()}
-    if len(dtypes) != 1 or next(iter(dtypes)) not in (np.float32, np.float64):
-        found = ", ".join(sorted(map(str, dtypes)))
-        raise BrfkitError(f"all weights must be float32 or all float64, not {found}")
-    return next(iter(dtypes))
 
 
 def make_source(x: Input, dtype: np.dtype) -> Source:
