@@ -19,8 +19,9 @@ import numpy as np
 
 import brfkit
 from brfkit.backends.numba_cpu.compile import compile_text
-from brfkit.backends.numba_cpu.kernels import KernelText, Shape, fill
+from brfkit.backends.numba_cpu.kernels import KernelText
 from brfkit.backends.numba_cpu.layout import SEGMENT_BYTES, Layout, tile_size
+from brfkit.backends.numba_cpu.shape import Shape, fill
 from brfkit.benchmarks.measure import torch_threads
 from brfkit.codegen.model import build_model
 
@@ -117,7 +118,7 @@ def product_rate(units: int, batch: int, threads: int) -> float:
     does not count.
     """
     layout, tile = Layout.of(units, np.dtype(np.float32)), tile_size(batch)
-    shape = Shape("float32", layout.lanes, layout.block, layout.columns, tile, "dense", True)
+    shape = Shape("float32", layout, tile, "dense", True)
     run = compile_text(KernelText(build_model("brf"), shape).module() + _PRODUCTS)["products"]
     w = layout.rows(np.eye(units, dtype=np.float32))
 

@@ -46,6 +46,11 @@ class Program:
     outputs: tuple[Operand, ...]
     output_names: tuple[str, ...]
 
+    def reads(self) -> set[str]:
+        """Names that statements and outputs use."""
+        used = {*self.outputs, *(arg for statement in self.statements for arg in statement.args)}
+        return {name for name in used if isinstance(name, str)}
+
     def without_dead_code(self) -> Program:
         """The same program without statements whose value reaches no output."""
         needed = {name for name in self.outputs if isinstance(name, str)}

@@ -8,17 +8,20 @@ from pathlib import Path
 import pytest
 
 from brfkit.backends.numba_cpu import templates
-from brfkit.backends.numba_cpu.kernels import KernelText, Shape
+from brfkit.backends.numba_cpu.kernels import KernelText
+from brfkit.backends.numba_cpu.layout import Layout
+from brfkit.backends.numba_cpu.shape import Shape
 from brfkit.codegen.model import build_model
 from brfkit.codegen.program import Statement
 from brfkit.codegen.python_printer import source
 from brfkit.neurons import NEURONS
 
 GOLDEN = Path(__file__).parent / "golden"
+LAYOUT = Layout(units=30, lanes=16, width=32, block=2, columns=1, words=1)
 
 
 def text(neuron: str, dtype: str = "float32", kind: str = "dense", recurrent: bool = True) -> str:
-    return KernelText(build_model(neuron), Shape(dtype, 16, 2, 1, 2, kind, recurrent)).module()
+    return KernelText(build_model(neuron), Shape(dtype, LAYOUT, 2, kind, recurrent, words_in=1 if kind == "spikes" else 0)).module()
 
 
 FILES = {

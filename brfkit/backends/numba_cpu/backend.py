@@ -36,8 +36,8 @@ class NumbaBackend(Backend):
     Args:
         threads: CPU threads; None takes all that the process may use.
         recompute: gather the input currents again on the way back instead of keeping them, which takes a fraction of
-            the memory. None does so where it costs next to no time: in readouts, and for dense input of few channels.
-            The results are the same bit for bit.
+            the memory. None does so except for dense input of many channels: to gather spikes again takes no longer
+            than to get the memory. The results are the same bit for bit.
     """
 
     name = "numba"

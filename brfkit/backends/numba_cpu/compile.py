@@ -14,7 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from brfkit.backends.numba_cpu.kernels import KernelText, Shape
+from brfkit.backends.numba_cpu.kernels import KernelText
+from brfkit.backends.numba_cpu.shape import Shape
 from brfkit.codegen.model import Model
 from brfkit.paths import cache_dir
 

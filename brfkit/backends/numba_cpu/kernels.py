@@ -3,56 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import numpy as np
 
 from brfkit.backends.numba_cpu import templates
+from brfkit.backends.numba_cpu.currents import CurrentText
 from brfkit.backends.numba_cpu.printer import VectorPrinter, local
+from brfkit.backends.numba_cpu.shape import Shape, fill
 from brfkit.codegen.model import Model
 
-# Vectors per row up to which adding a row at once beats collecting the rows of every neuron first.
-NARROW = 4
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What the text of a kernel depends on besides the neuron.
-
-    Attributes:
-        dtype: ``float32`` or ``float64``.
-        lanes: numbers per vector.
-        block: vectors whose sums are gathered together; divides width / lanes.
-        columns: vectors per row of the matrix kernel; divides width / lanes.
-        tile: samples per tile.
-        source: input as ``dense`` array, ``events`` or ``spikes`` of the layer below.
-        recurrent: whether there is a W_rec.
-        single: whether a block is the whole width, so that spikes need no list to be gone through again.
-    """
-
-    dtype: str
-    lanes: int
-    block: int
-    columns: int
-    tile: int
-    source: str
-    recurrent: bool
-    single: bool = False
-
-
-def fill(template: str, **parts: str | int | Iterable[str]) -> str:
-    """Put ``parts`` in for ``@NAME``: numbers and words anywhere, lists of lines where ``@NAME`` stands alone."""
-    words = {f"@{k.upper()}": str(v) for k, v in parts.items() if isinstance(v, str | int)}
-    lines = {f"@{k.upper()}": v for k, v in parts.items() if not isinstance(v, str | int)}
-    out: list[str] = []
-    for line in template.split("\n"):
-        key = line.strip()
-        if key in lines:
-            indent = line[: len(line) - len(line.lstrip())]
-            out += [indent + inner if inner else inner for inner in lines[key]]
-            continue
-        for word in sorted(words, key=len, reverse=True):
-            line = line.replace(word, words[word])
-        out.append(line)
-    return "\n".join(out)
+STATE_ROW = "(k * TILE + s * LANES) * STATES"
 
 
 class KernelText:
@@ -61,31 +21,36 @@ class KernelText:
     def __init__(self, model: Model, shape: Shape) -> None:
         self.model = model
         self.shape = shape
-        self._lanes = shape.lanes
+        self._lanes = shape.layout.lanes
         self._spiking = model.neuron.spiking
+        self._currents = CurrentText(shape)
+        # The units of a readout are few: loops over them are unrolled.
+        self._units = "units" if self._spiking else str(shape.layout.units)
 
     def module(self) -> str:
-        states, slopes = len(self.model.states), len(self.model.slopes)
+        layout, states, slopes = self.shape.layout, len(self.model.states), len(self.model.slopes)
         preamble = fill(
             templates.PREAMBLE,
             dtype=self.shape.dtype,
+            item=np.dtype(self.shape.dtype).itemsize,
             tile=self.shape.tile,
             states=states,
             rows=states + slopes,
             lanes=self._lanes,
+            width=layout.width,
+            words=layout.words,
         )
         return "\n".join([preamble, self._matrix(), self._forward(), self._backward()])
 
     def _printer(self) -> VectorPrinter:
         return VectorPrinter(self._lanes, "vexp" if self.shape.dtype == "float32" else "vexp_libm")
 
-    def _load(self, names: Iterable[str], array: str, offset: str) -> list[str]:
-        """Loads of consecutive rows of ``width`` from ``offset`` on."""
-        rows = enumerate(names)
-        return [f"{name} = simd.load({array}, {offset} + {i} * width + k, {self._lanes})" for i, name in rows]
+    def _load(self, names: Iterable[str], array: str) -> list[str]:
+        """Loads of consecutive rows of ``WIDTH``."""
+        return [f"{name} = simd.load({array}, {i} * WIDTH + k, {self._lanes})" for i, name in enumerate(names)]
 
-    def _store(self, names: Iterable[str], array: str, offset: str) -> list[str]:
-        return [f"simd.store({array}, {offset} + {i} * width + k, {name})" for i, name in enumerate(names)]
+    def _store(self, names: Iterable[str], array: str) -> list[str]:
+        return [f"simd.store({array}, {i} * WIDTH + k, {name})" for i, name in enumerate(names)]
 
     def _load_each(self, names: Iterable[str], array: str, offset: str) -> list[str]:
         """Loads of consecutive vectors from ``offset`` on."""
@@ -102,43 +67,27 @@ class KernelText:
         ]
         return constants + printer.header()
 
-    def _sums(self, text: str) -> list[str]:
-        """One line per gathered sum: ``{i}`` is its number, ``{o}`` its offset, ``{v}`` the lanes."""
-        return [text.format(i=i, o=i * self._lanes, v=self._lanes) for i in range(self.shape.block)]
+    def _shared(self) -> list[str]:
+        """What all samples have in common: derived values, and weights of dense channels."""
+        channels = [f"w_in{i} = simd.load(w_in, {i} * WIDTH + k, {self._lanes})" for i in range(self.shape.channels)]
+        return self._load(map(local, self.model.derived), "params") + channels
 
-    def _gather(self, loop: str, row: str, array: str, scale: str | None = None) -> list[str]:
-        """Loop that adds rows of ``array`` to the sums, times ``scale`` if there is one."""
-        lines = [loop, f"    base = {row} * width + c"]
-        if scale is None:
-            return lines + self._sums(f"    sum{{i}} = sum{{i}} + simd.load({array}, base + {{o}}, {{v}})")
-        lines.append(f"    factor = simd.broadcast({scale}, {self._lanes})")
-        return lines + self._sums(f"    sum{{i}} = simd.fma(factor, simd.load({array}, base + {{o}}, {{v}}), sum{{i}})")
-
-    def _gather_spikes(
-        self, bits: str, words: str, shift: int, array: str, condition: str = ""
-    ) -> tuple[list[str], list[str]]:
-        """Lines before the gathering and lines of the gathering of rows of ``array`` for the spikes of a step."""
-        name = f"n_{bits}"
-        offset = f"((t + {shift}) * TILE + s) * {words}" if shift else f"(t * TILE + s) * {words}"
-        if not self.shape.single:
-            found = f"active({bits}, {offset}, {words}, {bits}_list)"
-            return [f"{name} = {condition}{found}"], self._gather(f"for e in range({name}):", f"{bits}_list[e]", array)
-        lines = [
-            f"for w in range({name}):",
-            f"    word = {bits}[{offset} + w]",
-            "    while word != 0:",
-            "        base = (w * 64 + simd.count_trailing_zeros(word)) * width + c",
-            "        word &= word - np.uint64(1)",
-            *self._sums(f"        sum{{i}} = sum{{i}} + simd.load({array}, base + {{o}}, {{v}})"),
-        ]
-        return [f"{name} = {condition}{words}"], lines
+    def _current(self) -> list[str]:
+        """The input current of a sample."""
+        channels, v = self.shape.channels, self._lanes
+        lines = [f"n_x = simd.load(current, now + s * WIDTH + k, {v})"]
+        if channels:
+            lines.append(f"x_row = (t * batch + first + s) * {channels}")
+        for i in range(channels):
+            lines.append(f"n_x = simd.fma(simd.broadcast(simd.get(x, x_row + {i}), {v}), w_in{i}, n_x)")
+        return lines
 
     def _matrix(self) -> str:
-        v, tile, columns = self._lanes, self.shape.tile, self.shape.columns
+        v, tile, columns = self._lanes, self.shape.tile, self.shape.layout.columns
         cells = [(s, k) for s in range(tile) for k in range(columns)]
         body = [f"w{k} = simd.load(w, j * width + c + {k * v}, {v})" for k in range(columns)]
         for s in range(tile):
-            body.append(f"factor = simd.broadcast(x[offset + {s} * stride + j], {v})")
+            body.append(f"factor = simd.broadcast(simd.get(x, offset + {s} * stride + j), {v})")
             body += [f"a{s}_{k} = simd.fma(factor, w{k}, a{s}_{k})" for k in range(columns)]
         return fill(
             templates.MATRIX,
@@ -152,129 +101,74 @@ class KernelText:
     def _forward(self) -> str:
         printer = self._printer()
         states = self.model.states
-        row = "(k * TILE + s * LANES) * STATES"
-        neuron = printer.lines(self.model.step, {"out": "out_", **{f"{s}_next": f"{s}_" for s in states}})
-        lists, gather = self._inputs("w_rec", dense=True)
-        spikes = fill(templates.EMIT_SPIKES.strip(), lanes=self._lanes)
-        emit = spikes if self._spiking else "simd.store(row, s * width + k, out_)"
-        return fill(
+        names = {f"{s}_next": f"{s}_" for s in states}
+        neuron = [
+            *self._current(),
+            *self._load_each(map(local, states), "state", STATE_ROW),
+            *printer.lines(self.model.step, {"out": "out_", **names}),
+            *self._store_each(names.values(), "state", STATE_ROW),
+        ]
+        text = fill(
             templates.FORWARD,
+            current=self._currents.lines("w_rec", dense=True),
+            load_shared=self._shared(),
+            mask=fill(templates.MASK.strip(), lanes=self._lanes).split("\n") if self._spiking else [],
+            neuron=neuron,
             header=[*self._header(printer), f"half = simd.broadcast(real(0.5), {self._lanes})"],
             lanes=self._lanes,
-            step=self.shape.block * self._lanes,
-            lists=lists,
-            start=self._sums("sum{i} = simd.load(bias, c + {o}, {v})"),
-            gather=gather,
-            store=self._sums("simd.store(current, now + s * width + c + {o}, sum{i})"),
-            dense_recurrence=templates.DENSE_RECURRENCE.strip().split("\n") if self.shape.recurrent else [],
-            load_derived=self._load(map(local, self.model.derived), "params", "0"),
-            load_states=self._load_each(map(local, states), "state", row),
-            neuron=neuron,
-            store_states=self._store_each([f"{s}_" for s in states], "state", row),
-            emit=emit.split("\n"),
+            emit=templates.EMIT_SPIKES.strip().split("\n") if self._spiking else [templates.EMIT_OUTPUTS],
             copy_out=[] if self._spiking else templates.COPY_OUT.strip().split("\n"),
         )
+        return fill(text, units=self._units)
 
-    def _inputs(self, w_rec: str, dense: bool) -> tuple[list[str], list[str]]:
-        """Lines that find what is active at a step, and lines that gather the input current.
+    def _recomputed(self, printer: VectorPrinter) -> list[str]:
+        """The next states of a sample and the slopes of its spikes, into the segment."""
+        states, slopes, v = self.model.states, self.model.slopes, self._lanes
+        kept = {f"{s}_next": f"{s}_" for s in states} | {s: f"{s}_" for s in slopes}
+        return [
+            *self._current(),
+            *self._load_each(map(local, states), "seg_states", "row"),
+            *printer.lines(self.model.step_with_slopes, kept),
+            *self._store_each([f"{s}_" for s in slopes], "seg_states", f"row + {len(states) * v}"),
+            *self._store_each([f"{s}_" for s in states], "seg_states", "row + plane"),
+        ]
 
-        ``w_rec`` is the array of the recurrent weights; with ``dense`` the gathering of spikes is left out at steps at
-        which the matrix kernel takes over.
-        """
-        lists: list[str] = []
-        if self.shape.source == "dense":
-            lists.append("x_row = (t * batch + first + s) * inputs")
-            gather = self._gather("for i in range(inputs):", "i", "w_in", "x[x_row + i]")
-        elif self.shape.source == "events":
-            lists.append("e_row = (first + s) * (steps + 1) + t")
-            gather = self._gather("for e in range(indptr[e_row], indptr[e_row + 1]):", "indices[e]", "w_in")
-        else:
-            before, gather = self._gather_spikes("below", "words_in", 1, "w_in")
-            lists += before
-        if self.shape.recurrent:
-            if dense:
-                lists.append(f"dense = n_fired > {templates.DENSE_SHARE} * count * units")
-            before, lines = self._gather_spikes("bits", "words", 0, w_rec, "0 if dense else " if dense else "")
-            lists, gather = lists + before, gather + lines
-        return lists, gather
-
-    def _weight_gradients(self) -> list[str]:
-        """Lines that add a segment to the gradients of W_in and W_rec."""
-        source = self.shape.source
-        if source == "dense":
-            text = fill(
-                templates.DENSE_GRADIENT,
-                step=self.shape.block * self._lanes,
-                start=self._sums("sum{i} = simd.load(d_in, i * width + c + {o}, {v})"),
-                gather=self._gather("for r in range(rows):", "r", "xbar", "factors[r]"),
-                store=self._sums("simd.store(d_in, i * width + c + {o}, sum{i})"),
-            )
-        elif source == "events":
-            text = fill(templates.EVENT_GRADIENT, lanes=self._lanes)
-        else:
-            text = self._spike_gradient("inputs", "below", "words_in", 1, "d_in")
-        if self.shape.recurrent:
-            text += "\n" + self._spike_gradient("units", "bits", "words", 0, "d_rec")
-        return [line for line in text.split("\n") if line.strip()]
-
-    def _spike_gradient(self, presynaptic: str, bits: str, words: str, shift: int, target: str) -> str:
-        if self.shape.single and self.shape.block <= NARROW:
-            add = "simd.store({t}, target + {{o}}, simd.load({t}, target + {{o}}, {{v}}) + row{{i}})"
-            return fill(
-                templates.NARROW_SPIKE_GRADIENT,
-                bits=bits,
-                words=words,
-                shift=shift,
-                load_row=self._sums("row{i} = simd.load(xbar, row + {o}, {v})"),
-                add_row=self._sums(add.format(t=target)),
-            )
-        return fill(
-            templates.SPIKE_GRADIENT,
-            presynaptic=presynaptic,
-            bits=bits,
-            words=words,
-            shift=shift,
-            step=self.shape.block * self._lanes,
-            start=self._sums(f"sum{{i}} = simd.load({target}, j * width + c + {{o}}, {{v}})"),
-            gather=self._gather("for e in range(row_count[j]):", "row_list[j * capacity + e]", "xbar"),
-            store=self._sums(f"simd.store({target}, j * width + c + {{o}}, sum{{i}})"),
-        )
+    def _adjoint(self, printer: VectorPrinter) -> list[str]:
+        """Gradients of a sample's current and states, and what it adds to the gradients of the derived values."""
+        states, slopes, derived = self.model.states, self.model.slopes, self.model.derived
+        vjp = self.model.step_vjp_of_slopes
+        return [
+            *(self._current() if "x" in vjp.reads() else ()),
+            f"n_out_bar = simd.load(carry, s * WIDTH + k, {self._lanes})",
+            *self._load_each(map(local, (*states, *slopes)), "seg_states", "row"),
+            *self._load_each([local(f"{s}_next_bar") for s in states], "state_bar", STATE_ROW),
+            *printer.lines(vjp, {name: f"{name}_" for name in vjp.output_names}),
+            "simd.store(xbar, row0 + s * WIDTH + k, x_bar_)",
+            *self._store_each([f"{s}_bar_" for s in states], "state_bar", STATE_ROW),
+            *(f"total_{d} = total_{d} + {d}_bar_" for d in derived),
+            "sum_bias = sum_bias + x_bar_",
+        ]
 
     def _backward(self) -> str:
         printer = self._printer()
-        states, derived = self.model.states, self.model.derived
-        slopes = self.model.slopes
-        kept = {f"{s}_next": f"{s}_" for s in states} | {s: f"{s}_" for s in slopes}
-        neuron = printer.lines(self.model.step_with_slopes, kept)
-        vjp = self.model.step_vjp_of_slopes
-        adjoint = printer.lines(vjp, {name: f"{name}_" for name in vjp.output_names})
-        v, next_states = self._lanes, [f"{s}_" for s in states]
-        state_row = "(k * TILE + s * LANES) * STATES"
-        lists, gather = self._inputs("w_rec_forward", dense=False)
+        recomputed, adjoint = self._recomputed(printer), self._adjoint(printer)
+        states = [local(s) for s in self.model.states]
+        totals = [f"total_{d}" for d in self.model.derived]
         carry = templates.CARRY_RECURRENT if self.shape.recurrent else templates.CARRY_NONE.strip()
         return fill(
             templates.BACKWARD,
             header=self._header(printer),
             lanes=self._lanes,
-            step=self.shape.block * self._lanes,
-            lists=lists,
-            start=self._sums("sum{i} = simd.load(bias, c + {o}, {v})"),
-            gather=gather,
-            store=self._sums("simd.store(current, now + s * width + c + {o}, sum{i})"),
-            load_derived=self._load(map(local, derived), "params", "0"),
-            load_checkpoint=self._load_each(map(local, states), "checkpoint", f"number * len(state_bar) + {state_row}"),
-            store_first=self._store_each(map(local, states), "seg_states", "row"),
-            load_states=self._load_each(map(local, states), "seg_states", "row"),
-            neuron=neuron,
-            store_slopes=self._store_each([f"{s}_" for s in slopes], "seg_states", f"row + {len(states) * v}"),
-            store_states=self._store_each(next_states, "seg_states", "row + plane"),
-            load_sums=self._load([f"total_{d}" for d in derived], "d_params", "0"),
-            load_segment=self._load_each(map(local, (*states, *slopes)), "seg_states", "row"),
-            load_bars=self._load_each([local(f"{s}_next_bar") for s in states], "state_bar", state_row),
+            units=self._units,
+            current=self._currents.lines("w_rec_forward", dense=False),
+            load_shared=self._shared(),
+            load_checkpoint=self._load_each(states, "checkpoint", f"number * len(state_bar) + {STATE_ROW}"),
+            store_first=self._store_each(states, "seg_states", "row"),
+            neuron=recomputed,
+            load_sums=self._load(totals, "d_params"),
             adjoint=adjoint,
-            store_bars=self._store_each([f"{s}_bar_" for s in states], "state_bar", state_row),
-            add_sums=[f"total_{d} = total_{d} + {d}_bar_" for d in derived],
-            store_sums=self._store([f"total_{d}" for d in derived], "d_params", "0"),
+            store_sums=self._store(totals, "d_params"),
             carry=carry.split("\n"),
-            weight_gradients=self._weight_gradients(),
+            listed=self._currents.listed(),
+            weight_gradients=self._currents.gradient_lines(),
         )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 # Bytes of recomputed states and gradients of one segment that should stay in the second-level cache.
 SEGMENT_BYTES = 256 * 1024
+ALIGNMENT = 64  # bytes
 BLOCKS = (8, 7, 6, 5, 4, 3, 2, 1)
 
 
@@ -21,6 +22,14 @@ def vector_bytes() -> int:
 
     features = binding.get_host_cpu_features()
     return 64 if features.get("avx512f") else 32
+
+
+def buffer(count: int, dtype: Any, *, zeros: bool = False) -> NDArray:
+    """A flat array that starts at a multiple of 64 bytes, so that no vector lies across two lines of the cache."""
+    item = np.dtype(dtype).itemsize
+    whole = (np.zeros if zeros else np.empty)(count + ALIGNMENT // item, dtype)
+    start = -(whole.ctypes.data // item) % (ALIGNMENT // item)
+    return whole[start : start + count]
 
 
 @dataclass(frozen=True)
@@ -56,11 +65,11 @@ class Layout:
         width = vectors * lanes
         return Layout(units, lanes, width, block, columns, -(-width // 64))
 
-    def rows(self, matrix: NDArray) -> NDArray:
-        """A matrix (R, H) as flat padded rows [R][width]."""
-        padded = np.zeros((matrix.shape[0], self.width), matrix.dtype)
-        padded[:, : self.units] = matrix
-        return padded.reshape(-1)
+    def rows(self, matrix: NDArray, spare: int = 0) -> NDArray:
+        """A matrix (R, H) as flat padded rows [R][width], and `spare` rows of zeros."""
+        flat = buffer((matrix.shape[0] + spare) * self.width, matrix.dtype, zeros=True)
+        flat.reshape(-1, self.width)[: matrix.shape[0], : self.units] = matrix
+        return flat
 
     def row(self, vector: NDArray) -> NDArray:
         return self.rows(vector[None])

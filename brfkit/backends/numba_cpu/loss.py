@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brfkit.backends.numba_cpu.compile import compile_text
-from brfkit.backends.numba_cpu.kernels import fill
+from brfkit.backends.numba_cpu.shape import fill
 from brfkit.backends.threads import parallel
 
 LANES = 16

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from brfkit.backends.base import Input
 from brfkit.backends.numba_cpu.compile import Kernels, compile_kernels
-from brfkit.backends.numba_cpu.kernels import Shape
 from brfkit.backends.numba_cpu.layout import Layout
+from brfkit.backends.numba_cpu.shape import Shape
 from brfkit.backends.reference import derive_values
 from brfkit.codegen.model import Model, build_model
 from brfkit.events import Events
 from brfkit.network import Layer, Network
+
+NARROW_CHANNELS = 8  # dense input channels up to which the input is added where the neuron is computed
 
 
 @dataclass
@@ -36,7 +38,6 @@ class Prepared:
     w_in_back: NDArray
     bias: NDArray
     inputs: int
-    words_in: int
 
     @property
     def n_states(self) -> int:
@@ -70,14 +71,15 @@ def prepare(network: Network, weights: Mapping[str, NDArray], dtype: np.dtype, t
         model = build_model(layer.neuron, layer.options, layer.surrogate)
         layout = Layout.of(layer.units, dtype)
         source = kind if index == 0 else "spikes"
-        single = layout.block * layout.lanes == layout.width
-        shape = Shape(str(dtype), layout.lanes, layout.block, layout.columns, tile, source, layer.recurrent, single)
+        below = prepared[-1].layout if prepared else None
+        inputs = network.fan_in(index)
+        channels = inputs if source == "dense" and inputs <= NARROW_CHANNELS else 0
+        shape = Shape(str(dtype), layout, tile, source, layer.recurrent, channels, below.words if below else 0)
         typed = {key: np.asarray(value, dtype) for key, value in weights.items() if key.startswith(f"{name}.")}
         values, arguments = derive_values(model, layer, typed, network.dt)
         constants = layer.spec.resolve_constants(network.dt, layer.constants)
         w_in = typed[f"{name}.w_in"]
         w_rec = typed.get(f"{name}.w_rec")
-        below = prepared[-1].layout if prepared else None
         prepared.append(
             Prepared(
                 layer,
@@ -87,13 +89,12 @@ def prepare(network: Network, weights: Mapping[str, NDArray], dtype: np.dtype, t
                 arguments,
                 np.array([constants[c] for c in model.constants], dtype),
                 layout.rows(np.array([values[d] for d in model.derived], dtype)),
-                layout.rows(w_in.T),
-                empty if w_rec is None else layout.rows(w_rec.T),
+                layout.rows(w_in.T, spare=1 if below else 0),
+                empty if w_rec is None else layout.rows(w_rec.T, spare=1),
                 empty if w_rec is None else layout.rows(w_rec),
                 empty if below is None else below.rows(w_in),
                 layout.row(typed.get(f"{name}.bias", np.zeros(layer.units, dtype))),
-                network.fan_in(index),
-                0 if below is None else below.words,
+                inputs,
             )
         )
     return prepared

@@ -11,14 +11,18 @@ from __future__ import annotations
 
 import math
 import operator
+import platform
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
+X86 = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
+INT8 = ir.IntType(8)
 INT32 = ir.IntType(32)
 INT64 = ir.IntType(64)
 
@@ -113,6 +117,33 @@ def load(typingctx: Any, array: Any, index: Any, lanes: Any) -> Any:
 
 
 @intrinsic
+def get(typingctx: Any, array: Any, index: Any) -> Any:
+    """One element of a 1-D array (no bounds are checked, and a negative index does not count from the end)."""
+    if not (isinstance(array, types.Array) and array.ndim == 1):
+        return None
+
+    def codegen(context: Any, builder: Any, sig: Any, args: tuple) -> Any:
+        data = context.make_array(sig.args[0])(context, builder, args[0]).data
+        return builder.load(builder.gep(data, [args[1]], inbounds=True))
+
+    return array.dtype(array, types.intp), codegen
+
+
+@intrinsic
+def put(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
+    """Write one element of a 1-D array; the counterpart of :func:`get`."""
+    if not (isinstance(array, types.Array) and array.ndim == 1):
+        return None
+
+    def codegen(context: Any, builder: Any, sig: Any, args: tuple) -> Any:
+        data = context.make_array(sig.args[0])(context, builder, args[0]).data
+        builder.store(args[2], builder.gep(data, [args[1]], inbounds=True))
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp, array.dtype), codegen
+
+
+@intrinsic
 def store(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
     """Write a vector to a 1-D array, from ``index`` on (no bounds are checked)."""
     if not (isinstance(array, types.Array) and array.ndim == 1 and isinstance(value, Vec)):
@@ -124,6 +155,53 @@ def store(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.none(array, types.intp, value), codegen
+
+
+_FLUSH = 0x8040  # bits of MXCSR: results and operands below the normal range count as 0
+
+
+def _control(builder: Any, instruction: str, place: Any) -> None:
+    pointer = INT8.as_pointer()
+    function = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(ir.VoidType(), [pointer]), f"llvm.x86.sse.{instruction}"
+    )
+    builder.call(function, [builder.bitcast(place, pointer)])
+
+
+@intrinsic
+def flush_denormals(typingctx: Any) -> Any:
+    """From here on, take numbers below the normal range (1e-38 in float32) for 0; returns what it was before (uint32).
+
+    Decaying states and the tails of surrogates get there, and processors then compute many times slower. It holds for
+    the calling thread until :func:`restore_denormals`. Nothing happens on processors other than x86.
+    """
+
+    def codegen(context: Any, builder: Any, sig: Any, args: tuple) -> Any:
+        place = cgutils.alloca_once(builder, INT32, zfill=True)
+        if X86:
+            _control(builder, "stmxcsr", place)
+        before = builder.load(place)
+        if X86:
+            builder.store(builder.or_(before, INT32(_FLUSH)), place)
+            _control(builder, "ldmxcsr", place)
+        return before
+
+    return types.uint32(), codegen
+
+
+@intrinsic
+def restore_denormals(typingctx: Any, before: Any) -> Any:
+    """Undo :func:`flush_denormals`, whose result it takes."""
+    if before != types.uint32:
+        return None
+
+    def codegen(context: Any, builder: Any, sig: Any, args: tuple) -> Any:
+        if X86:
+            place = cgutils.alloca_once_value(builder, args[0])
+            _control(builder, "ldmxcsr", place)
+        return context.get_dummy_value()
+
+    return types.none(types.uint32), codegen
 
 
 @intrinsic
@@ -226,12 +304,12 @@ def bits(typingctx: Any, mask: Any) -> Any:
 
 @intrinsic
 def count_trailing_zeros(typingctx: Any, x: Any) -> Any:
-    """Index of the lowest set bit of a uint64 that is not 0."""
+    """Index of the lowest set bit of a uint64, 64 for 0."""
     if x != types.uint64:
         return None
 
     def codegen(context: Any, builder: Any, sig: Any, args: tuple) -> Any:
-        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
 
     return types.int64(types.uint64), codegen
 

@@ -1,9 +1,9 @@
 """Time loops of the numba kernels. ``@NAME`` lines are filled in by :mod:`brfkit.backends.numba_cpu.kernels`.
 
-A kernel runs one tile of samples through one layer. Arrays are flat; units are padded to ``width`` and come in
-``width / LANES`` vectors. Layouts (row-major): weights [presynaptic][width]; state [vector][sample][state][LANES], in
-the order in which the loops run; bits [time + 1][sample][word] of uint64, row 0 the spikes before the first step;
-current [time][sample][width]; checkpoint [segment] of state.
+A kernel runs one tile of samples through one layer. Arrays are flat; units are padded to ``WIDTH`` and come in
+``WIDTH / LANES`` vectors. Layouts (row-major): weights [presynaptic][WIDTH], where W_in of spikes and W_rec end with a
+row of zeros; state [vector][sample][state][LANES], in the order in which the loops run; bits [time + 1][sample][word]
+of uint64, row 0 the spikes before the first step; current [time][sample][WIDTH]; checkpoint [segment] of state.
 """
 
 PREAMBLE = '''"""Generated: equations from brfkit/neurons, loops from brfkit/backends/numba_cpu/templates.py."""
@@ -18,6 +18,17 @@ TILE = @TILE
 STATES = @STATES
 ROWS = @ROWS
 LANES = @LANES
+WIDTH = @WIDTH
+WORDS = @WORDS
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def buffer(count):
+    """An array of zeros that starts at a multiple of 64 bytes, so that no vector lies across two lines of the cache."""
+    item = @ITEM
+    whole = np.zeros(count + 64 // item, real)
+    start = -(whole.ctypes.data // item) % (64 // item)
+    return whole[start : start + count]
 
 
 @numba.njit(nogil=True, error_model="numpy")
@@ -25,7 +36,7 @@ def active(bits, offset, words, out):
     """Indices of the set bits of a row of words; returns their number."""
     count = 0
     for w in range(words):
-        word = bits[offset + w]
+        word = simd.get(bits, offset + w)
         while word != 0:
             out[count] = w * 64 + simd.count_trailing_zeros(word)
             count += 1
@@ -52,34 +63,27 @@ FORWARD = '''
 def forward(
     x, indptr, indices, below, w_in, w_rec, bias, params, consts,
     state, bits, current, checkpoint, out, record,
-    first, count, batch, steps, units, width, inputs, words, words_in, segment, keep, store, recording,
+    first, count, batch, steps, units, inputs, segment, keep, store, recording,
 ):
     """One tile through one layer; ``keep`` stores the state once a segment, ``store`` the current of every step."""
+    control = simd.flush_denormals()
     @HEADER
     bits_list = np.empty(max(units, 1), np.int64)
     below_list = np.empty(max(inputs, 1), np.int64)
-    row = np.empty(TILE * width, real)
+    row = buffer(TILE * WIDTH)
     n_fired = 0
     for t in range(steps):
         if keep and t % segment == 0:
             for i in range(len(state)):
                 checkpoint[(t // segment) * len(state) + i] = state[i]
-        now = t * TILE * width if store else 0
-        for s in range(count):
-            @LISTS
-            for c in range(0, width, @STEP):
-                @START
-                @GATHER
-                @STORE
-        @DENSE_RECURRENCE
+        now = t * TILE * WIDTH if store else 0
+        @CURRENT
         n_fired = 0
-        for k in range(0, width, @LANES):
-            @LOAD_DERIVED
+        for k in range(0, WIDTH, @LANES):
+            @LOAD_SHARED
+            @MASK
             for s in range(count):
-                n_x = simd.load(current, now + s * width + k, @LANES)
-                @LOAD_STATES
                 @NEURON
-                @STORE_STATES
                 @EMIT
         @COPY_OUT
         if recording:
@@ -88,33 +92,62 @@ def forward(
                     for h in range(units):
                         value = state[((h // LANES * TILE + s) * STATES + i) * LANES + h % LANES]
                         record[((i * steps + t) * batch + first + s) * units + h] = value
+    simd.restore_denormals(control)
 '''
+
+# The input currents of a step; what ``CHANNELS`` dense channels bring is added where the neuron is computed.
+CURRENT = """
+for s in range(0, count, @GROUP):
+    @LISTS
+    for c in range(0, WIDTH, @STEP):
+        @START
+        @GATHER
+        @STORE
+"""
+
+# Rows of the spikes of several samples at once, a spike of each in turn. How often a loop over spikes repeats cannot be
+# foretold, so one loop for all of them costs the processor fewer wrong guesses; who has no spike left adds zeros.
+GATHER_TOGETHER = """
+for w in range(@WORDS):
+    @WORD
+    while @ANY != 0:
+        @BASE
+        @NEXT
+        @ADD
+"""
+
+EMIT_OUTPUTS = "simd.store(row, s * WIDTH + k, out_)"
+
+# Which lanes of a vector are units and not padding.
+MASK = """
+real_units = np.uint64(0xFFFFFFFFFFFFFFFF)
+if k + @LANES > units:
+    real_units = (np.uint64(1) << np.uint64(max(units - k, 0))) - np.uint64(1)
+"""
 
 COPY_OUT = """
 for s in range(count):
-    for h in range(units):
-        out[(t * batch + first + s) * units + h] = row[s * width + h]
+    for h in range(@UNITS):
+        out[(t * batch + first + s) * @UNITS + h] = row[s * WIDTH + h]
 """
 
 EMIT_SPIKES = """
-fired = simd.bits(simd.greater(out_, half))
-if k + @LANES > units:
-    fired &= (np.uint64(1) << np.uint64(max(units - k, 0))) - np.uint64(1)
-if fired != 0:
-    bits[((t + 1) * TILE + s) * words + (k >> 6)] |= fired << np.uint64(k & 63)
-    n_fired += simd.popcount(fired)
+fired = simd.bits(simd.greater(out_, half)) & real_units
+place = ((t + 1) * TILE + s) * WORDS + (k >> 6)
+simd.put(bits, place, simd.get(bits, place) | fired << np.uint64(k & 63))
+n_fired += simd.popcount(fired)
 """
 
 # Above this share of spikes the matrix kernel, which reads W_rec once for the whole tile, is faster than gathering.
 DENSE_SHARE = 0.45
 DENSE_RECURRENCE = """
 if dense:
-    for i in range(TILE * width):
+    for i in range(TILE * WIDTH):
         row[i] = real(0.0)
     for s in range(count):
-        for e in range(active(bits, (t * TILE + s) * words, words, bits_list)):
-            row[s * width + bits_list[e]] = real(1.0)
-    product(row, 0, width, w_rec, units, width, current[now : now + TILE * width], True)
+        for e in range(active(bits, (t * TILE + s) * WORDS, WORDS, bits_list)):
+            row[s * WIDTH + bits_list[e]] = real(1.0)
+    product(row, 0, WIDTH, w_rec, units, WIDTH, current[now : now + TILE * WIDTH], True)
 """
 
 BACKWARD = '''
@@ -122,96 +155,82 @@ BACKWARD = '''
 def backward(
     x, indptr, indices, below, w_in, w_rec_forward, bias, w_rec, params, consts,
     bits, current, checkpoint, grad, down, w_down, state_bar, carry,
-    d_in, d_rec, d_bias, d_params, xbar_all,
-    first, count, batch, steps, units, width, inputs, words, words_in, segment, store,
+    d_in, d_rec, d_bias, d_params, xbar,
+    first, count, batch, steps, units, inputs, segment, store,
     has_grad, down_units, down_width, keep_xbar,
 ):
     """One tile back through one layer, segment by segment.
 
     States of a segment and the slopes of its spikes are recomputed from its checkpoint and the currents, before the
     pass back in time, whose chain of dependent operations stays short that way. ``carry`` is the gradient that arrives
-    at the spikes of a step from the next one; ``down`` is the gradient of the currents of the layer above.
+    at the spikes of a step from the next one; ``down`` is the gradient of the currents of the layer above, ``xbar``
+    that of this layer's, kept for all steps where ``keep_xbar`` says so.
     """
+    control = simd.flush_denormals()
     @HEADER
-    plane = TILE * ROWS * width
-    seg_states = np.empty((segment + 1) * plane, real)
-    xbar = np.zeros(segment * TILE * width, real)
-    zbar = np.zeros(TILE * width, real)
+    plane = TILE * ROWS * WIDTH
+    seg_states = buffer((segment + 1) * plane)
     capacity = segment * TILE
     widest = max(max(units, inputs), 1)
-    row_list = np.empty(widest * capacity, np.int32)
+    listed = @LISTED
+    row_list = np.empty(listed * capacity, np.int32)
     row_count = np.zeros(widest, np.int64)
+    begins = np.zeros(inputs + 1, np.int64)
     active_list = np.empty(widest, np.int64)
     bits_list = np.empty(widest, np.int64)
     below_list = np.empty(widest, np.int64)
     factors = np.zeros(capacity, real)
+    if not keep_xbar:
+        xbar = buffer(capacity * WIDTH)
     if not store:
-        current = np.empty(capacity * width, real)
+        current = buffer(capacity * WIDTH)
     for number in range((steps + segment - 1) // segment - 1, -1, -1):
         t0 = number * segment
         t1 = min(t0 + segment, steps)
         base_t = 0 if store else t0
+        base_row = t0 * TILE if keep_xbar else 0
         if not store:
             for t in range(t0, t1):
-                now = (t - t0) * TILE * width
-                for s in range(count):
-                    @LISTS
-                    for c in range(0, width, @STEP):
-                        @START
-                        @GATHER
-                        @STORE
-        for k in range(0, width, LANES):
+                now = (t - t0) * TILE * WIDTH
+                @CURRENT
+        for k in range(0, WIDTH, @LANES):
             for s in range(count):
                 @LOAD_CHECKPOINT
                 row = (k * TILE + s * LANES) * ROWS
                 @STORE_FIRST
         for t in range(t0, t1):
-            for k in range(0, width, LANES):
-                @LOAD_DERIVED
+            now = (t - base_t) * TILE * WIDTH
+            for k in range(0, WIDTH, @LANES):
+                @LOAD_SHARED
                 for s in range(count):
                     row = (t - t0) * plane + (k * TILE + s * LANES) * ROWS
-                    n_x = simd.load(current, ((t - base_t) * TILE + s) * width + k, @LANES)
-                    @LOAD_STATES
                     @NEURON
-                    @STORE_SLOPES
-                    @STORE_STATES
         for t in range(t1 - 1, t0 - 1, -1):
-            row0 = (t - t0) * TILE * width
-            for i in range(TILE * width):
-                zbar[i] = carry[i]
+            now = (t - base_t) * TILE * WIDTH
+            row0 = ((t - t0) * TILE + base_row) * WIDTH
             if has_grad:
                 for s in range(count):
-                    for h in range(units):
-                        zbar[s * width + h] += grad[(t * batch + first + s) * units + h]
+                    for h in range(@UNITS):
+                        carry[s * WIDTH + h] += grad[(t * batch + first + s) * @UNITS + h]
             if down_units > 0:
-                product(down, t * TILE * down_width, down_width, w_down, down_units, width, zbar, True)
-            for k in range(0, width, @LANES):
-                @LOAD_DERIVED
+                product(down, t * TILE * down_width, down_width, w_down, down_units, WIDTH, carry, True)
+            for k in range(0, WIDTH, @LANES):
+                @LOAD_SHARED
                 @LOAD_SUMS
                 sum_bias = simd.load(d_bias, k, @LANES)
                 for s in range(count):
-                    n_x = simd.load(current, ((t - base_t) * TILE + s) * width + k, @LANES)
-                    n_out_bar = simd.load(zbar, s * width + k, @LANES)
                     row = (t - t0) * plane + (k * TILE + s * LANES) * ROWS
-                    @LOAD_SEGMENT
-                    @LOAD_BARS
                     @ADJOINT
-                    simd.store(xbar, row0 + s * width + k, x_bar_)
-                    @STORE_BARS
-                    @ADD_SUMS
-                    sum_bias = sum_bias + x_bar_
                 @STORE_SUMS
                 simd.store(d_bias, k, sum_bias)
             @CARRY
-        if keep_xbar:
-            for i in range((t1 - t0) * TILE * width):
-                xbar_all[t0 * TILE * width + i] = xbar[i]
         @WEIGHT_GRADIENTS
+    simd.restore_denormals(control)
 '''
 
-CARRY_RECURRENT = "product(xbar, row0, width, w_rec, units, width, carry, False)"
+CARRY_RECURRENT = "product(xbar, row0, WIDTH, w_rec, units, WIDTH, carry, False)"
 CARRY_NONE = """
-for i in range(TILE * width):
+for i in range(TILE * WIDTH):
     carry[i] = real(0.0)
 """
 
@@ -222,22 +241,37 @@ for i in range(inputs):
         s = r % TILE
         if s < count:
             factors[r] = x[((t0 + r // TILE) * batch + first + s) * inputs + i]
-    for c in range(0, width, @STEP):
+    for c in range(0, WIDTH, @STEP):
         @START
         @GATHER
         @STORE
 """
 
+# Rows of the segment sorted by channel, then one pass per channel with its sum in registers.
 EVENT_GRADIENT = """
+for j in range(inputs + 1):
+    begins[j] = 0
+for s in range(count):
+    e_row = (first + s) * (steps + 1)
+    for e in range(indptr[e_row + t0], indptr[e_row + t1]):
+        simd.put(begins, simd.get(indices, e) + 1, simd.get(begins, simd.get(indices, e) + 1) + 1)
+for j in range(inputs):
+    begins[j + 1] += begins[j]
+    row_count[j] = begins[j]
+event_rows = np.empty(begins[inputs], np.int32)
 for s in range(count):
     e_row = (first + s) * (steps + 1)
     for t in range(t0, t1):
-        row = ((t - t0) * TILE + s) * width
         for e in range(indptr[e_row + t], indptr[e_row + t + 1]):
-            target = indices[e] * width
-            for k in range(0, width, @LANES):
-                value = simd.load(d_in, target + k, @LANES) + simd.load(xbar, row + k, @LANES)
-                simd.store(d_in, target + k, value)
+            place = simd.get(row_count, simd.get(indices, e))
+            simd.put(event_rows, place, np.int32((t - t0) * TILE + s + base_row))
+            simd.put(row_count, simd.get(indices, e), place + 1)
+for j in range(inputs):
+    if begins[j + 1] > begins[j]:
+        for c in range(0, WIDTH, @STEP):
+            @START
+            @GATHER
+            @STORE
 """
 
 # Rows of the segment in which each presynaptic neuron was active, then one pass per neuron with its sum in registers.
@@ -249,11 +283,11 @@ for t in range(t0, t1):
         n_active = active(@BITS, ((t + @SHIFT) * TILE + s) * @WORDS, @WORDS, active_list)
         for e in range(n_active):
             j = active_list[e]
-            row_list[j * capacity + row_count[j]] = (t - t0) * TILE + s
+            row_list[j * capacity + row_count[j]] = (t - t0) * TILE + s + base_row
             row_count[j] += 1
 for j in range(@PRESYNAPTIC):
     if row_count[j] > 0:
-        for c in range(0, width, @STEP):
+        for c in range(0, WIDTH, @STEP):
             @START
             @GATHER
             @STORE
@@ -263,12 +297,12 @@ for j in range(@PRESYNAPTIC):
 NARROW_SPIKE_GRADIENT = """
 for t in range(t0, t1):
     for s in range(count):
-        row = ((t - t0) * TILE + s) * width
+        row = ((t - t0) * TILE + s + base_row) * WIDTH
         @LOAD_ROW
         for w in range(@WORDS):
-            word = @BITS[((t + @SHIFT) * TILE + s) * @WORDS + w]
+            word = simd.get(@BITS, ((t + @SHIFT) * TILE + s) * @WORDS + w)
             while word != 0:
-                target = (w * 64 + simd.count_trailing_zeros(word)) * width
+                target = (w * 64 + simd.count_trailing_zeros(word)) * WIDTH
                 word &= word - np.uint64(1)
                 @ADD_ROW
 """

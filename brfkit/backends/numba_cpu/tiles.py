@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brfkit.backends.base import State
-from brfkit.backends.numba_cpu.prepare import Prepared, Source
+from brfkit.backends.numba_cpu.layout import buffer
+from brfkit.backends.numba_cpu.prepare import NARROW_CHANNELS, Prepared, Source
 from brfkit.backends.reference import derive_gradients
 from brfkit.network import Network
-
-CHEAP_CHANNELS = 8  # dense input channels up to which currents are gathered again
 
 
 @dataclass
@@ -41,8 +40,7 @@ class Saved:
         """Whether the current of every step is kept for the way back."""
         if self.recompute is not None:
             return not self.recompute
-        cheap = p is self.layers[0] and self.source.kind == "dense" and p.inputs <= CHEAP_CHANNELS
-        return p.layer.spec.spiking and not cheap
+        return p is self.layers[0] and self.source.kind == "dense" and p.inputs > NARROW_CHANNELS
 
     def input_of(self, p: Prepared) -> tuple[NDArray, NDArray, NDArray]:
         """Dense input, offsets and indices for a layer; only the first one reads them."""
@@ -103,9 +101,9 @@ class ForwardTile:
             start = layout.pack_bits(self.state[f"{p.layer.name}.z"][part])
             bits[: start.size] = start.reshape(-1)
         store = self.keep and saved.stores_current(p)
-        current = np.empty((steps if store else 1) * tile * layout.width, dtype)
+        current = buffer((steps if store else 1) * tile * layout.width, dtype)
         segments = -(-steps // saved.segment) if self.keep else 0
-        checkpoint = np.empty(max(segments * state.size, 1), dtype)
+        checkpoint = buffer(max(segments * state.size, 1), dtype)
         record = self.records.states.get(p.layer.name)
         nothing = current[:1]
         p.kernels.forward(
@@ -113,7 +111,7 @@ class ForwardTile:
             below, p.w_in, p.w_rec, p.bias, p.derived, p.constants,
             state, bits, current, checkpoint, nothing if p.layer.spec.spiking else self.outputs.reshape(-1),
             nothing if record is None else record.reshape(-1),
-            first, count, saved.batch, steps, layout.units, layout.width, p.inputs, layout.words, p.words_in,
+            first, count, saved.batch, steps, layout.units, p.inputs,
             saved.segment, self.keep, store, record is not None,
         )  # fmt: skip
         unpack_state(p, state, self.state, part)
@@ -142,7 +140,9 @@ def pack_state(p: Prepared, state: State, part: slice, tile: int) -> NDArray:
     for i, s in enumerate(p.model.states):
         rows[: part.stop - part.start, i, : p.layout.units] = state[f"{p.layer.name}.{s}"][part]
     blocked = rows.reshape(tile, p.n_states, -1, p.layout.lanes).transpose(2, 0, 1, 3)
-    return np.ascontiguousarray(blocked).reshape(-1)
+    packed = buffer(blocked.size, rows.dtype)
+    packed.reshape(blocked.shape)[...] = blocked
+    return packed
 
 
 def unpack_state(p: Prepared, packed: NDArray, state: State, part: slice) -> None:
@@ -175,9 +175,8 @@ class BackwardTile:
         sums = []
         for p in self.saved.layers:
             size, dtype = p.layout.width, p.w_in.dtype
-            d_rec = np.zeros(p.layer.units * size if p.layer.recurrent else 1, dtype)
-            d_params = np.zeros(len(p.model.derived) * size, dtype)
-            sums.append(Sums(np.zeros(p.inputs * size, dtype), d_rec, np.zeros(size, dtype), d_params))
+            rows = p.inputs, p.layer.units if p.layer.recurrent else 0, 1, len(p.model.derived)
+            sums.append(Sums(*(buffer(n * size, dtype, zeros=True) for n in rows)))
         count = len(self.saved.tiles)
         for index in range(count * slot // slots, count * (slot + 1) // slots):
             self._tile(index, sums)
@@ -192,13 +191,14 @@ class BackwardTile:
         for depth in reversed(range(len(saved.layers))):
             p = saved.layers[depth]
             keep = depth > 0 or self.x_bar is not None
-            xbar = np.empty(saved.steps * saved.tile * p.layout.width if keep else 1, dtype)
+            size = saved.steps * saved.tile * p.layout.width if keep else 1
+            xbar = buffer(size, dtype, zeros=count < saved.tile)
             self._layer(depth, index, first, count, sums[depth], (down, w_down, down_units, down_width), xbar, keep)
             down, w_down, down_units, down_width = xbar, p.w_in_back, p.layer.units, p.layout.width
         if self.x_bar is not None:
             p = saved.layers[0]
             rows = down.reshape(saved.steps, saved.tile, p.layout.width)[:, :count]
-            w_in = p.layout.unpack_rows(p.w_in).T
+            w_in = p.layout.unpack_rows(p.w_in)[: p.inputs].T
             self.x_bar[:, first : first + count] = rows[..., : p.layout.units] @ w_in
 
     def _layer(
@@ -217,7 +217,7 @@ class BackwardTile:
         below = saved.tiles[index][depth - 1].bits if depth else np.zeros(1, np.uint64)
         layout, part, name = p.layout, slice(first, first + count), p.layer.name
         state_bar = pack_state(p, self.final, part, saved.tile)
-        carry = np.zeros((saved.tile, layout.width), p.w_in.dtype)
+        carry = buffer(saved.tile * layout.width, p.w_in.dtype, zeros=True).reshape(-1, layout.width)
         follows_z = p.layer.spec.spiking and "z" not in p.model.states
         if follows_z:
             carry[:count, : layout.units] = self.final[f"{name}.z"][part]
@@ -228,7 +228,7 @@ class BackwardTile:
             below, p.w_in, p.w_rec, p.bias, p.w_rec_back, p.derived, p.constants,
             tile.bits, tile.current, tile.checkpoint, self.grad, down, w_down, state_bar, carry.reshape(-1),
             sums.d_in, sums.d_rec, sums.d_bias, sums.d_params, xbar,
-            first, count, saved.batch, saved.steps, layout.units, layout.width, p.inputs, layout.words, p.words_in,
+            first, count, saved.batch, saved.steps, layout.units, p.inputs,
             saved.segment, saved.stores_current(p), is_last and self.has_grad, down_units, down_width, keep,
         )  # fmt: skip
         unpack_state(p, state_bar, self.final, part)
