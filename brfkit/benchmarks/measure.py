@@ -25,8 +25,7 @@ LEARNING_RATE = 1e-30
 WARM_UP = 3
 # In float32 a spike that rounding turns changes what follows; on 16 recordings of ECG that came to 3 %.
 LARGEST_LOSS_DIFFERENCE = 0.1
-_TURN_SHARE, _MOST_CALLS = 0.25, 9
-_REST = 0.2  # seconds
+_MOST_CALLS = 25
 
 Step = Callable[[], Any]
 
@@ -192,20 +191,20 @@ def _dataset(workload: Workload) -> Dataset:
 def take_turns(plain: Step, ours: Step, turns: int, turn_done: Callable[[], None] = lambda: None) -> Pair:
     """Time two functions that have been called before: plain, ours, plain, ours, …
 
-    Both are timed as they run on their own: before its turn each rests until the other's idle threads no longer spin
-    (OpenMP's do for milliseconds), and is called once untimed to warm the caches. A turn of ours is several calls where
-    it is quicker, of which the median counts.
+    Both are timed as they run on their own: each is first called untimed for as long as the plain loop takes once, so
+    that the other's idle threads no longer spin (OpenMP's do for milliseconds), caches hold its data, and processors
+    that had nothing to do are awake. A turn of ours is several calls where it is quicker, at most as many as fill that
+    time again, of which the median counts.
     """
     gc.collect()
     gc.freeze()  # what was made before is left out of collections, as in a training run
-    calls = int(min(max(_TURN_SHARE * _time(plain) / _time(ours), 1), _MOST_CALLS))
+    once = _time(plain)
+    calls = int(min(max(once / _time(ours), 1), _MOST_CALLS))
     plain_times, ours_times = [], []
     for _ in range(turns):
-        time.sleep(_REST)
-        plain()
+        _run_for(plain, once)
         plain_times.append(_time(plain))
-        time.sleep(_REST)
-        ours()
+        _run_for(ours, once)
         ours_times.append(median(_time(ours) for _ in range(calls)))
         turn_done()
     gc.unfreeze()
@@ -213,6 +212,14 @@ def take_turns(plain: Step, ours: Step, turns: int, turn_done: Callable[[], None
     return Pair(
         1e3 * median(plain_times), 1e3 * median(ours_times), median(ratios), min(ratios), max(ratios), turns, calls
     )
+
+
+def _run_for(function: Step, seconds: float) -> None:
+    """Call a function until so many seconds have gone by, at least once."""
+    end = time.perf_counter() + seconds
+    function()
+    while time.perf_counter() < end:
+        function()
 
 
 def _time(function: Step) -> float:

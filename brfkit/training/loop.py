@@ -203,15 +203,25 @@ class Trainer:
         for parameter in weights.values():
             parameter.grad = None
         loss.backward()
+        squared = 0.0
         for name, parameter in weights.items():
             assert parameter.grad is not None
             flat = parameter.grad.numpy().reshape(-1)
-            if not math.isfinite(np.dot(flat, flat)) and not np.isfinite(flat).all():
-                raise DivergedError(self.epoch + 1, batch + 1, f"the gradient of {name}")
-        clip = self.config.training.clip_norm
-        if clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.module.parameters(), clip)
+            square = float(np.dot(flat, flat))
+            if not math.isfinite(square):  # in float32 the square of a finite gradient may overflow
+                if not np.isfinite(flat).all():
+                    raise DivergedError(self.epoch + 1, batch + 1, f"the gradient of {name}")
+                square = float(np.square(flat, dtype=np.float64).sum())
+            squared += square
+        self._clip(math.sqrt(squared))
         self.optimizer.step()
+
+    def _clip(self, norm: float) -> None:
+        """Scale gradients down to the largest norm that is allowed, as ``torch.nn.utils.clip_grad_norm_`` does."""
+        largest = self.config.training.clip_norm
+        if largest is not None and norm > largest:
+            grads = [p.grad for p in self.module.parameters() if p.grad is not None]
+            torch._foreach_mul_(grads, largest / (norm + 1e-6))
 
     def state_arrays(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
         """The optimiser's state as arrays and plain values."""

@@ -20,6 +20,7 @@ from brfkit.backends.base import (
 from brfkit.backends.numba_cpu.layout import segment_length, tile_size
 from brfkit.backends.numba_cpu.prepare import make_source, prepare
 from brfkit.backends.numba_cpu.tiles import BackwardTile, ForwardTile, Records, Saved, weight_gradients
+from brfkit.backends.spike_loss import SpikeLoss
 from brfkit.backends.threads import default_threads, parallel
 from brfkit.errors import BrfkitError
 from brfkit.network import Network
@@ -38,6 +39,8 @@ class NumbaBackend(Backend):
         recompute: gather the input currents again on the way back instead of keeping them, which takes a fraction of
             the memory. None does so except for dense input of many channels: to gather spikes again takes no longer
             than to get the memory. The results are the same bit for bit.
+
+    ``scan`` takes a further argument, ``spike_loss``: which spikes are lost on their way. Such a scan has no gradient.
     """
 
     name = "numba"
@@ -55,13 +58,16 @@ class NumbaBackend(Backend):
         initial_state: Mapping[str, NDArray] | None = None,
         record: Sequence[str] = (),
         differentiate: bool = False,
+        spike_loss: SpikeLoss | None = None,
     ) -> Trace:
+        if spike_loss is not None and differentiate:
+            raise BrfkitError("a scan with lost spikes has no gradient")
         steps, batch = check_input(network, x)
         check_names(network, record, "record")
         dtype = common_dtype(network, weights)
         source = make_source(x, dtype)
         tile = tile_size(batch)
-        layers = prepare(network, weights, dtype, tile, source.kind)
+        layers = prepare(network, weights, dtype, tile, source.kind, spike_loss is not None)
         segment = min(segment_length(steps, tile, p.layout.width, p.n_states, dtype) for p in layers)
         state = get_initial_state(network, batch, dtype, initial_state)
         last = network.layers[-1]
@@ -69,7 +75,7 @@ class NumbaBackend(Backend):
         counts = {layer.name: np.zeros(batch, np.int64) for layer in network.spiking_layers}
         records = Records(network, record, steps, batch, dtype)
         saved = Saved(network, layers, source, [], tile, steps, batch, segment, self.recompute)
-        run = ForwardTile(saved, state, outputs, counts, records, differentiate)
+        run = ForwardTile(saved, state, outputs, counts, records, differentiate, spike_loss)
         tiles = parallel(run, -(-batch // tile), self.threads)
         saved.tiles = [t for t in tiles if t is not None]
         return Trace(outputs, counts, state, records.by_name, saved if differentiate else None)

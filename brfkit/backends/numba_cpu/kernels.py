@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 
 import numpy as np
@@ -10,6 +11,7 @@ from brfkit.backends.numba_cpu import templates
 from brfkit.backends.numba_cpu.currents import CurrentText
 from brfkit.backends.numba_cpu.printer import VectorPrinter, local
 from brfkit.backends.numba_cpu.shape import Shape, fill
+from brfkit.backends.spike_loss import fate
 from brfkit.codegen.model import Model
 
 STATE_ROW = "(k * TILE + s * LANES) * STATES"
@@ -40,7 +42,8 @@ class KernelText:
             width=layout.width,
             words=layout.words,
         )
-        return "\n".join([preamble, self._matrix(), self._forward(), self._backward()])
+        lost = [fill(templates.LEFT, fate=inspect.getsource(fate).split("\n"))] if self.shape.losing else []
+        return "\n".join([preamble, self._matrix(), *lost, self._forward(), self._backward()])
 
     def _printer(self) -> VectorPrinter:
         return VectorPrinter(self._lanes, "vexp" if self.shape.dtype == "float32" else "vexp_libm")
@@ -116,10 +119,17 @@ class KernelText:
             neuron=neuron,
             header=[*self._header(printer), f"half = simd.broadcast(real(0.5), {self._lanes})"],
             lanes=self._lanes,
-            emit=templates.EMIT_SPIKES.strip().split("\n") if self._spiking else [templates.EMIT_OUTPUTS],
+            emit=self._emit(),
+            losing="\n    keys, layer, bound," if self.shape.losing else "",
             copy_out=[] if self._spiking else templates.COPY_OUT.strip().split("\n"),
         )
         return fill(text, units=self._units)
+
+    def _emit(self) -> list[str]:
+        if not self._spiking:
+            return [templates.EMIT_OUTPUTS]
+        lose = [templates.LOSE_SPIKES] if self.shape.losing else []
+        return fill(templates.EMIT_SPIKES.strip(), lose=lose).split("\n")
 
     def _recomputed(self, printer: VectorPrinter) -> list[str]:
         """The next states of a sample and the slopes of its spikes, into the segment."""

@@ -30,8 +30,8 @@ real = np.@DTYPE
 
 
 @numba.njit(nogil=True, error_model="numpy", cache=CACHE)
-def nll(outputs, labels, grad, units, begin, end, share):
-    values = np.zeros(units * @LANES, real)
+def nll(outputs, labels, grad, begin, end, share):
+    values = np.zeros(@UNITS * @LANES, real)
     highest = np.zeros(@LANES, real)
     winner = np.zeros(@LANES, real)
     sums = np.ones(@LANES, real)
@@ -40,34 +40,34 @@ def nll(outputs, labels, grad, units, begin, end, share):
     for first in range(begin, end, @LANES):
         count = min(@LANES, end - first)
         for lane in range(count):
-            for o in range(units):
-                values[o * @LANES + lane] = outputs[(first + lane) * units + o]
+            for o in range(@UNITS):
+                values[o * @LANES + lane] = outputs[(first + lane) * @UNITS + o]
         top = simd.load(values, 0, @LANES)
         best = simd.broadcast(real(0.0), @LANES)
-        for o in range(1, units):
+        for o in range(1, @UNITS):
             value = simd.load(values, o * @LANES, @LANES)
             above = simd.greater(value, top)
             top = simd.select(above, value, top)
             best = simd.select(above, simd.broadcast(real(o), @LANES), best)
         summed = simd.broadcast(real(0.0), @LANES)
-        for o in range(units):
+        for o in range(@UNITS):
             value = simd.@EXP(simd.load(values, o * @LANES, @LANES) - top)
             simd.store(values, o * @LANES, value)
             summed = summed + value
         inverse = simd.broadcast(share, @LANES) / summed
-        for o in range(units):
+        for o in range(@UNITS):
             simd.store(values, o * @LANES, simd.load(values, o * @LANES, @LANES) * inverse)
         simd.store(highest, 0, top)
         simd.store(winner, 0, best)
         simd.store(sums, 0, summed)
         product = 1.0
         for lane in range(count):
-            row = (first + lane) * units
+            row = (first + lane) * @UNITS
             label = labels[first + lane]
             total -= outputs[row + label] - highest[lane]
             correct += winner[lane] == label
             product *= sums[lane]
-            for o in range(units):
+            for o in range(@UNITS):
                 grad[row + o] = values[o * @LANES + lane]
             grad[row + label] -= share
         total += np.log(product)
@@ -75,10 +75,10 @@ def nll(outputs, labels, grad, units, begin, end, share):
 '''
 
 
-@lru_cache(maxsize=2)
-def _kernel(dtype: str) -> Callable[..., tuple[float, int]]:
+@lru_cache(maxsize=16)
+def _kernel(dtype: str, classes: int) -> Callable[..., tuple[float, int]]:
     exp = "vexp" if dtype == "float32" else "vexp_libm"
-    return compile_text(fill(_TEXT, dtype=dtype, lanes=LANES, exp=exp))["nll"]
+    return compile_text(fill(_TEXT, dtype=dtype, lanes=LANES, exp=exp, units=classes))["nll"]
 
 
 def nll(outputs: NDArray, labels: NDArray[np.int64], threads: int = 1) -> tuple[float, NDArray, int]:
@@ -93,12 +93,12 @@ def nll(outputs: NDArray, labels: NDArray[np.int64], threads: int = 1) -> tuple[
     if labels.size and not (labels.min() >= 0 and labels.max() < classes):
         raise ValueError("a label lies outside the classes")
     grad = np.empty_like(outputs)
-    kernel = _kernel(str(outputs.dtype))
+    kernel = _kernel(str(outputs.dtype), classes)
     share = outputs.dtype.type(1.0 / max(rows, 1))
 
     def chunk(index: int) -> tuple[float, int]:
         begin, end = index * CHUNK, min((index + 1) * CHUNK, rows)
-        return kernel(outputs.reshape(-1), labels, grad.reshape(-1), classes, begin, end, share)
+        return kernel(outputs.reshape(-1), labels, grad.reshape(-1), begin, end, share)
 
     parts = parallel(chunk, -(-rows // CHUNK), threads)
     return float(sum(total for total, _ in parts)), grad, int(sum(correct for _, correct in parts))

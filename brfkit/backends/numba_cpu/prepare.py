@@ -63,7 +63,9 @@ def make_source(x: Input, dtype: np.dtype) -> Source:
     return Source(np.ascontiguousarray(x, dtype).reshape(-1), no_ptr, no_index, "dense")
 
 
-def prepare(network: Network, weights: Mapping[str, NDArray], dtype: np.dtype, tile: int, kind: str) -> list[Prepared]:
+def prepare(
+    network: Network, weights: Mapping[str, NDArray], dtype: np.dtype, tile: int, kind: str, losing: bool = False
+) -> list[Prepared]:
     prepared: list[Prepared] = []
     empty = np.zeros(1, dtype)
     for index, layer in enumerate(network.layers):
@@ -74,7 +76,9 @@ def prepare(network: Network, weights: Mapping[str, NDArray], dtype: np.dtype, t
         below = prepared[-1].layout if prepared else None
         inputs = network.fan_in(index)
         channels = inputs if source == "dense" and inputs <= NARROW_CHANNELS else 0
-        shape = Shape(str(dtype), layout, tile, source, layer.recurrent, channels, below.words if below else 0)
+        words = below.words if below else 0
+        lossy = losing and layer.spec.spiking
+        shape = Shape(str(dtype), layout, tile, source, layer.recurrent, channels, words, lossy)
         typed = {key: np.asarray(value, dtype) for key, value in weights.items() if key.startswith(f"{name}.")}
         values, arguments = derive_values(model, layer, typed, network.dt)
         constants = layer.spec.resolve_constants(network.dt, layer.constants)

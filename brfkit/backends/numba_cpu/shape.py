@@ -24,6 +24,7 @@ class Shape:
         recurrent: whether there is a W_rec.
         channels: of a dense input that is so narrow that it is added where the neuron is computed; else 0.
         words_in: 64-bit words that hold the spikes of the layer below; else 0.
+        losing: whether spikes are lost on their way.
     """
 
     dtype: str
@@ -33,6 +34,7 @@ class Shape:
     recurrent: bool
     channels: int = 0
     words_in: int = 0
+    losing: bool = False
 
     @property
     def single(self) -> bool:

@@ -63,7 +63,7 @@ FORWARD = '''
 def forward(
     x, indptr, indices, below, w_in, w_rec, bias, params, consts,
     state, bits, current, checkpoint, out, record,
-    first, count, batch, steps, units, inputs, segment, keep, store, recording,
+    first, count, batch, steps, units, inputs, segment, keep, store, recording,@LOSING
 ):
     """One tile through one layer; ``keep`` stores the state once a segment, ``store`` the current of every step."""
     control = simd.flush_denormals()
@@ -131,8 +131,27 @@ for s in range(count):
         out[(t * batch + first + s) * @UNITS + h] = row[s * WIDTH + h]
 """
 
+# Between the spikes of a vector and their bits, where spikes are lost on their way.
+LOSE_SPIKES = "fired = left(fired, keys[first + s], t, layer, k, bound)"
+LEFT = '''
+@numba.njit(nogil=True, error_model="numpy")
+@FATE
+
+@numba.njit(nogil=True, error_model="numpy")
+def left(fired, key, step, layer, first, bound):
+    """The spikes of a vector, its first unit ``first``, that are not lost (brfkit/backends/spike_loss.py)."""
+    word = fired
+    while word != 0:
+        bit = simd.count_trailing_zeros(word)
+        if fate(key, np.uint64(step), np.uint64(layer), np.uint64(first + bit)) >> np.uint64(11) < bound:
+            fired ^= np.uint64(1) << np.uint64(bit)
+        word &= word - np.uint64(1)
+    return fired
+'''
+
 EMIT_SPIKES = """
 fired = simd.bits(simd.greater(out_, half)) & real_units
+@LOSE
 place = ((t + 1) * TILE + s) * WORDS + (k >> 6)
 simd.put(bits, place, simd.get(bits, place) | fired << np.uint64(k & 63))
 n_fired += simd.popcount(fired)

@@ -12,6 +12,7 @@ from brfkit.backends.base import State
 from brfkit.backends.numba_cpu.layout import buffer
 from brfkit.backends.numba_cpu.prepare import NARROW_CHANNELS, Prepared, Source
 from brfkit.backends.reference import derive_gradients
+from brfkit.backends.spike_loss import SpikeLoss
 from brfkit.network import Network
 
 
@@ -76,8 +77,9 @@ class ForwardTile:
         counts: dict[str, NDArray],
         records: Records,
         keep: bool,
+        loss: SpikeLoss | None = None,
     ) -> None:
-        self.saved, self.state, self.outputs = saved, state, outputs
+        self.saved, self.state, self.outputs, self.loss = saved, state, outputs, loss
         self.counts, self.records, self.keep = counts, records, keep
 
     def __call__(self, index: int) -> list[LayerTile] | None:
@@ -112,12 +114,18 @@ class ForwardTile:
             state, bits, current, checkpoint, nothing if p.layer.spec.spiking else self.outputs.reshape(-1),
             nothing if record is None else record.reshape(-1),
             first, count, saved.batch, steps, layout.units, p.inputs,
-            saved.segment, self.keep, store, record is not None,
+            saved.segment, self.keep, store, record is not None, *self._losing(p),
         )  # fmt: skip
         unpack_state(p, state, self.state, part)
         if p.layer.spec.spiking:
             self._collect_spikes(p, part, bits.reshape(-1, tile, layout.words)[1:, :count])
         return LayerTile(bits, current if store else nothing, checkpoint)
+
+    def _losing(self, p: Prepared) -> tuple[object, ...]:
+        """Further arguments of a kernel that loses spikes."""
+        if self.loss is None or not p.layer.spec.spiking:
+            return ()
+        return self.loss.keys, self.saved.network.layers.index(p.layer), self.loss.bound
 
     def _collect_spikes(self, p: Prepared, part: slice, words: NDArray[np.uint64]) -> None:
         """Count the spikes of a tile and unpack them where they are wanted; words are [T, samples, words]."""
