@@ -118,7 +118,7 @@ def product_rate(units: int, batch: int, threads: int) -> float:
     does not count.
     """
     layout, tile = Layout.of(units, np.dtype(np.float32)), tile_size(batch)
-    shape = Shape("float32", layout, tile, "dense", True)
+    shape = Shape("float32", layout, tile, "dense", recurrent=True, last=False)
     run = compile_text(KernelText(build_model("brf"), shape).module() + _PRODUCTS)["products"]
     w = layout.rows(np.eye(units, dtype=np.float32))
 

@@ -21,7 +21,9 @@ LAYOUT = Layout(units=30, lanes=16, width=32, block=2, columns=1, words=1)
 
 
 def text(neuron: str, dtype: str = "float32", kind: str = "dense", recurrent: bool = True) -> str:
-    return KernelText(build_model(neuron), Shape(dtype, LAYOUT, 2, kind, recurrent, words_in=1 if kind == "spikes" else 0)).module()
+    return KernelText(
+        build_model(neuron), Shape(dtype, LAYOUT, 2, kind, recurrent, last=False, words_in=1 if kind == "spikes" else 0)
+    ).module()
 
 
 FILES = {

@@ -165,11 +165,12 @@ class KernelText:
         states = [local(s) for s in self.model.states]
         totals = [f"total_{d}" for d in self.model.derived]
         carry = templates.CARRY_RECURRENT if self.shape.recurrent else templates.CARRY_NONE.strip()
+        arriving = templates.ARRIVING_OUTPUTS.strip() if self.shape.last else templates.ARRIVING_CURRENTS
         return fill(
             templates.BACKWARD,
             header=self._header(printer),
             lanes=self._lanes,
-            units=self._units,
+            arriving=fill(arriving, units=self._units).split("\n"),
             current=self._currents.lines("w_rec_forward", dense=False),
             load_shared=self._shared(),
             load_checkpoint=self._load_each(states, "checkpoint", f"number * len(state_bar) + {STATE_ROW}"),

@@ -76,9 +76,17 @@ def prepare(
         below = prepared[-1].layout if prepared else None
         inputs = network.fan_in(index)
         channels = inputs if source == "dense" and inputs <= NARROW_CHANNELS else 0
-        words = below.words if below else 0
-        lossy = losing and layer.spec.spiking
-        shape = Shape(str(dtype), layout, tile, source, layer.recurrent, channels, words, lossy)
+        shape = Shape(
+            dtype=str(dtype),
+            layout=layout,
+            tile=tile,
+            source=source,
+            recurrent=layer.recurrent,
+            last=index == len(network.layers) - 1,
+            channels=channels,
+            words_in=below.words if below else 0,
+            losing=losing and layer.spec.spiking,
+        )
         typed = {key: np.asarray(value, dtype) for key, value in weights.items() if key.startswith(f"{name}.")}
         values, arguments = derive_values(model, layer, typed, network.dt)
         constants = layer.spec.resolve_constants(network.dt, layer.constants)

@@ -22,6 +22,7 @@ class Shape:
         tile: samples per tile.
         source: input as ``dense`` array, ``events`` or ``spikes`` of the layer below.
         recurrent: whether there is a W_rec.
+        last: whether the layer gives the outputs.
         channels: of a dense input that is so narrow that it is added where the neuron is computed; else 0.
         words_in: 64-bit words that hold the spikes of the layer below; else 0.
         losing: whether spikes are lost on their way.
@@ -32,6 +33,7 @@ class Shape:
     tile: int
     source: str
     recurrent: bool
+    last: bool
     channels: int = 0
     words_in: int = 0
     losing: bool = False

@@ -117,6 +117,19 @@ def load(typingctx: Any, array: Any, index: Any, lanes: Any) -> Any:
 
 
 @intrinsic
+def address(typingctx: Any, array: Any) -> Any:
+    """Where the first element of an array lies in memory (int64)."""
+    if not isinstance(array, types.Array):
+        return None
+
+    def codegen(context: Any, builder: Any, sig: Any, args: tuple) -> Any:
+        data = context.make_array(sig.args[0])(context, builder, args[0]).data
+        return builder.ptrtoint(data, INT64)
+
+    return types.int64(array), codegen
+
+
+@intrinsic
 def get(typingctx: Any, array: Any, index: Any) -> Any:
     """One element of a 1-D array (no bounds are checked, and a negative index does not count from the end)."""
     if not (isinstance(array, types.Array) and array.ndim == 1):

@@ -25,9 +25,8 @@ WORDS = @WORDS
 @numba.njit(nogil=True, error_model="numpy")
 def buffer(count):
     """An array of zeros that starts at a multiple of 64 bytes, so that no vector lies across two lines of the cache."""
-    item = @ITEM
-    whole = np.zeros(count + 64 // item, real)
-    start = -(whole.ctypes.data // item) % (64 // item)
+    whole = np.zeros(count + 64 // @ITEM, real)
+    start = -(simd.address(whole) // @ITEM) % (64 // @ITEM)
     return whole[start : start + count]
 
 
@@ -67,6 +66,7 @@ def forward(
 ):
     """One tile through one layer; ``keep`` stores the state once a segment, ``store`` the current of every step."""
     control = simd.flush_denormals()
+    stride = max(WIDTH, 1)  # numba would compile another product for a literal
     @HEADER
     bits_list = np.empty(max(units, 1), np.int64)
     below_list = np.empty(max(inputs, 1), np.int64)
@@ -166,7 +166,7 @@ if dense:
     for s in range(count):
         for e in range(active(bits, (t * TILE + s) * WORDS, WORDS, bits_list)):
             row[s * WIDTH + bits_list[e]] = real(1.0)
-    product(row, 0, WIDTH, w_rec, units, WIDTH, current[now : now + TILE * WIDTH], True)
+    product(row, 0 * now, stride, w_rec, units, stride, current[now : now + TILE * WIDTH], stride > 0)
 """
 
 BACKWARD = '''
@@ -186,6 +186,7 @@ def backward(
     that of this layer's, kept for all steps where ``keep_xbar`` says so.
     """
     control = simd.flush_denormals()
+    stride = max(WIDTH, 1)  # numba would compile another product for a literal
     @HEADER
     plane = TILE * ROWS * WIDTH
     seg_states = buffer((segment + 1) * plane)
@@ -227,12 +228,7 @@ def backward(
         for t in range(t1 - 1, t0 - 1, -1):
             now = (t - base_t) * TILE * WIDTH
             row0 = ((t - t0) * TILE + base_row) * WIDTH
-            if has_grad:
-                for s in range(count):
-                    for h in range(@UNITS):
-                        carry[s * WIDTH + h] += grad[(t * batch + first + s) * @UNITS + h]
-            if down_units > 0:
-                product(down, t * TILE * down_width, down_width, w_down, down_units, WIDTH, carry, True)
+            @ARRIVING
             for k in range(0, WIDTH, @LANES):
                 @LOAD_SHARED
                 @LOAD_SUMS
@@ -247,7 +243,16 @@ def backward(
     simd.restore_denormals(control)
 '''
 
-CARRY_RECURRENT = "product(xbar, row0, WIDTH, w_rec, units, WIDTH, carry, False)"
+# What comes to the last layer from the outputs, and to the others from the layer above.
+ARRIVING_OUTPUTS = """
+if has_grad:
+    for s in range(count):
+        for h in range(@UNITS):
+            carry[s * WIDTH + h] += grad[(t * batch + first + s) * @UNITS + h]
+"""
+ARRIVING_CURRENTS = "product(down, t * TILE * down_width, down_width, w_down, down_units, stride, carry, stride > 0)"
+
+CARRY_RECURRENT = "product(xbar, row0, stride, w_rec, units, stride, carry, stride < 0)"
 CARRY_NONE = """
 for i in range(TILE * WIDTH):
     carry[i] = real(0.0)

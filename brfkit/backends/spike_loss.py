@@ -1,0 +1,53 @@
+"""Spikes that are lost on their way: which ones, decided by a hash, so that every backend loses the same ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+# Compiled into kernels from its source, so it may use nothing but np.
+def fate(key, step, layer, neuron):  # type: ignore[no-untyped-def]
+    bits = (step + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15) + layer * np.uint64(0x165667B19E3779F9)
+    bits = bits + neuron * np.uint64(0xC2B2AE3D27D4EB4F)
+    for _ in range(2):
+        bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        bits = (bits ^ (bits >> np.uint64(31))) ^ key
+    return bits
+
+
+@dataclass(frozen=True)
+class SpikeLoss:
+    """Each spike of a spiking layer is lost with the same probability, before anything uses it.
+
+    A spike's fate is a hash of sample, layer, step and neuron (two rounds of the finaliser of SplitMix64, Steele et al.
+    2014): it depends neither on the batch nor on other spikes.
+
+    Attributes:
+        probability: of a spike to be lost.
+        keys: uint64 [B], one per sample.
+    """
+
+    probability: float
+    keys: NDArray[np.uint64]
+
+    @staticmethod
+    def of_samples(probability: float, key: int, first: int, count: int) -> SpikeLoss:
+        """For samples numbered from `first` on; `key` chooses the spikes."""
+        numbers = np.arange(first, first + count, dtype=np.uint64)
+        start = np.array([key], np.uint64)
+        return SpikeLoss(probability, fate(start, numbers, np.zeros(1, np.uint64), np.zeros(1, np.uint64)))
+
+    @property
+    def bound(self) -> np.uint64:
+        """A spike is lost where the upper 53 bits of its fate are below this number."""
+        return np.uint64(round(self.probability * 2.0**53))
+
+    def lost(self, samples: NDArray[np.int64], layer: int, step: int, neurons: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether spikes are lost: of `neurons` (n,) in `samples` (n,) of the batch at a step."""
+        place = np.array([step], np.uint64), np.array([layer], np.uint64)
+        bits: NDArray[np.uint64] = fate(self.keys[samples], *place, neurons.astype(np.uint64))
+        return (bits >> np.uint64(11)) < self.bound
