@@ -1,0 +1,1 @@
+"""Looking inside: what a neuron does to frequencies, where it is stable, how its gradient travels."""
