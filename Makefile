@@ -7,7 +7,7 @@ TORCH ?= torch==2.13.0
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-slow check format bench docs build clean
+.PHONY: demo test test-slow check format bench gpu-check docs build clean
 
 $(INSTALLED): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -41,6 +41,11 @@ format: $(INSTALLED)
 
 bench: $(INSTALLED)  ## The backends against a plain PyTorch loop, on this machine.
 	$(BIN)/python -m brfkit bench --shape all
+
+# On a machine with a CUDA device; takes the Python at hand, which needs CuPy, torch, numba, scipy, h5py, click, rich
+# and pytest. GPU_CHECK="--force" overwrites an earlier report.
+gpu-check:  ## The CUDA backend: tests, gradients, published networks, sanitizer, benchmark.
+	$(PYTHON) -m benchmarks.gpu_check $(GPU_CHECK)
 
 docs: $(INSTALLED)  ## Write docs/cli.md anew from the commands themselves.
 	$(BIN)/python -m brfkit.cli.reference docs/cli.md

@@ -87,9 +87,10 @@ def _problem(name: str) -> str | None:
 def _cupy_problem() -> str | None:
     try:
         cupy = importlib.import_module("cupy")
-    except ImportError as error:
+    except Exception as error:  # a CuPy that does not fit the machine raises more than ImportError
         missing = isinstance(error, ModuleNotFoundError) and error.name == "cupy"
-        return f"CuPy {'is not installed' if missing else 'cannot be imported'}; {_INSTALL_CUPY}"
+        own = " ".join(str(error).split())[:300]
+        return f"CuPy {'is not installed' if missing else f'cannot be imported ({own})'}; {_INSTALL_CUPY}"
     try:
         devices = int(cupy.cuda.runtime.getDeviceCount())
     except Exception as error:  # CuPy raises its own classes, which differ with its version

@@ -16,9 +16,16 @@ from brfkit.errors import BrfkitError
 COMMANDS = {
     "neurons": "List the neuron models, or show one of them.",
     "simulate": "Drive neurons and record every state.",
+    "frequency": "Frequency response of a neuron: gain, phase, resonance, spikes.",
+    "spectrogram": "A signal through a bank of resonators, beside its Fourier transform.",
+    "stability": "The ω–b plane: where a resonator diverges, in theory and simulated.",
     "train": "Train a recurrent spiking network by BPTT.",
     "evaluate": "Accuracy, loss and spikes of a trained network on the test set.",
+    "robustness": "Accuracy of a trained network that is disturbed more and more.",
+    "gradients": "How gradient magnitude travels back through time.",
+    "inspect": "What is inside a trained network.",
     "data": "List, download, check and show the data sets.",
+    "doctor": "What works here: backends, drivers, versions, threads, folders.",
     "bench": "Time the backends on this machine against a plain PyTorch loop.",
 }
 

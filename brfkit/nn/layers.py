@@ -13,9 +13,11 @@ from brfkit.backends import get_backend
 from brfkit.errors import BrfkitError
 from brfkit.network import Layer, Network, Weights
 from brfkit.neurons import Init
+from brfkit.nn.cuda import cuda_backend, cupy_works
 from brfkit.nn.function import scan
 
 State = dict[str, Tensor]
+BACKENDS = ("auto", "numba", "cupy", "torch")
 _NAME = "layer"
 
 
@@ -43,7 +45,8 @@ class NeuronLayer(torch.nn.Module):
         options: parts of the neuron to switch off, such as ``{"smooth_reset": False}``.
         constants: fixed numbers that differ from the defaults, such as ``{"theta": 0.8}``.
         init: initial distributions by parameter, such as ``{"omega": Uniform(5, 10)}``.
-        backend: ``auto`` (numba on the CPU, torch elsewhere), ``numba`` or ``torch``.
+        backend: ``auto`` (numba on the CPU, cupy on CUDA devices where it works, torch elsewhere), ``numba``, ``cupy``
+            or ``torch``.
         dtype: float32 or float64.
     """
 
@@ -70,8 +73,8 @@ class NeuronLayer(torch.nn.Module):
         self.network = Network(in_features, (layer,), dt)
         self.batch_first = batch_first
         self.return_state = return_state
-        if backend not in ("auto", "numba", "torch"):
-            raise BrfkitError(f"backend {backend!r} is not one of auto, numba, torch")
+        if backend not in BACKENDS:
+            raise BrfkitError(f"backend {backend!r} is not one of {', '.join(BACKENDS)}")
         self.backend = backend
         named = {f"{_NAME}.{name}": value for name, value in (init or {}).items()}
         seed = int(torch.randint(2**62, (1,)).item())  # follows torch.manual_seed
@@ -100,13 +103,22 @@ class NeuronLayer(torch.nn.Module):
         weights = {f"{_NAME}.{name}": value for name, value in self.named_parameters()}
         named = {f"{_NAME}.{name}": value for name, value in state.items()}
         x = x.to(next(iter(weights.values())).dtype)
-        if self.backend == "torch" or (self.backend == "auto" and x.device.type != "cpu"):
+        chosen = self._backend_for(x.device)
+        if chosen == "torch":
             from brfkit.backends.torch_bptt import run_network
 
             output, after = run_network(self.network, weights, x, named)
         else:
-            output, after, _ = scan(get_backend("numba"), self.network, weights, x, named)
+            backend = cuda_backend(x.device.index or 0) if chosen == "cupy" else get_backend(chosen)
+            output, after, _ = scan(backend, self.network, weights, x, named)
         return output, {name.removeprefix(f"{_NAME}."): value for name, value in after.items()}
+
+    def _backend_for(self, device: torch.device) -> str:
+        if self.backend != "auto":
+            return self.backend
+        if device.type == "cuda" and cupy_works():
+            return "cupy"
+        return "numba" if device.type == "cpu" else "torch"
 
     def extra_repr(self) -> str:
         layer = self.layer

@@ -23,7 +23,7 @@ class NetworkModule(torch.nn.Module):
     Args:
         network: description.
         weights: initial values by name.
-        backend: who computes; must take CPU arrays.
+        backend: who computes; cupy where the module is moved to a CUDA device.
     """
 
     def __init__(self, network: Network, weights: Mapping[str, np.ndarray], backend: Backend) -> None:

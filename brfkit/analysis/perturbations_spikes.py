@@ -1,0 +1,130 @@
+"""Spikes that get lost on their way, for any backend and any neuron."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brfkit.backends.base import Backend, Gradients, Input, Trace, get_initial_state
+from brfkit.backends.spike_loss import SpikeLoss
+from brfkit.errors import BrfkitError
+from brfkit.events import Events
+from brfkit.network import Layer, Network
+
+CHUNK = 32  # steps that go through a layer before the next one gets them
+
+
+class DeletingBackend(Backend):
+    """Another backend, in whose hidden layers spikes are lost before anything uses them.
+
+    A spike that is lost reaches neither the layer above nor, through W_rec, its own layer, nor the count of spikes.
+    What the neuron keeps for itself inside a step (the q of BRF, the reset) has seen it. A state that is the spike
+    itself (z of ALIF) is the one that is left.
+
+    A backend that can lose spikes in its own time loop does so. Otherwise layers without W_rec run as a whole, and the
+    others one step at a time, with what is left of the spikes as the state of the next step: the same result, slowly.
+
+    Args:
+        backend: who computes.
+        probability: of a spike to be lost.
+        key: chooses the spikes; the samples of all scans are counted on from 0.
+        stepwise: one step at a time in any case.
+    """
+
+    def __init__(self, backend: Backend, probability: float, key: int, stepwise: bool = False) -> None:
+        self.name = backend.name
+        self._backend, self._probability, self._key = backend, probability, key
+        self._inside = backend.name == "numba" and not stepwise
+        self._samples = 0
+
+    def scan(
+        self,
+        network: Network,
+        weights: Mapping[str, NDArray],
+        x: Input,
+        *,
+        initial_state: Mapping[str, NDArray] | None = None,
+        record: Sequence[str] = (),
+        differentiate: bool = False,
+    ) -> Trace:
+        if record or differentiate:
+            raise BrfkitError("a scan with lost spikes gives outputs only, neither records nor gradients")
+        steps, batch = (x.steps, x.batch) if isinstance(x, Events) else x.shape[:2]
+        loss = SpikeLoss.of_samples(self._probability, self._key, self._samples, batch)
+        self._samples += batch
+        if self._inside and not any("z" in layer.spec.states for layer in network.layers):
+            scan: Any = self._backend.scan
+            return scan(network, weights, x, initial_state=initial_state, spike_loss=loss)
+        dtype = next(iter(weights.values())).dtype
+        state = get_initial_state(network, batch, dtype, initial_state)
+        counts = {layer.name: np.zeros(batch, np.int64) for layer in network.spiking_layers}
+        outputs = np.empty((steps, batch, network.outputs), dtype)
+        for first in range(0, steps, CHUNK):
+            signal: Input = _steps(x, first, min(first + CHUNK, steps))
+            for index, layer in enumerate(network.layers):
+                single = Network(network.fan_in(index), (layer,), network.dt)
+                own = {name: value for name, value in weights.items() if name.startswith(f"{layer.name}.")}
+                fate = _Fate(loss, index, first)
+                signal = self._layer(single, own, signal, state, fate)
+                if layer.spec.spiking:
+                    counts[layer.name] += np.count_nonzero(signal, axis=(0, 2))
+            outputs[first : first + CHUNK] = signal
+        return Trace(outputs, counts, state)
+
+    def scan_vjp(
+        self,
+        trace: Trace,
+        output_grad: NDArray | None,
+        *,
+        final_state_grad: Mapping[str, NDArray] | None = None,
+        input_grad: bool = False,
+        initial_state_grad: bool = False,
+    ) -> Gradients:
+        raise BrfkitError("a scan with lost spikes has no gradient")
+
+    def _layer(
+        self, network: Network, weights: Mapping[str, NDArray], signal: Input, state: dict[str, NDArray], fate: _Fate
+    ) -> NDArray:
+        """A few steps of one layer; ``state`` is brought to the state after them."""
+        layer: Layer = network.layers[0]
+        before = {name: value for name, value in state.items() if name.startswith(f"{layer.name}.")}
+        if not layer.spec.spiking or (not layer.recurrent and "z" not in layer.spec.states):
+            trace = self._backend.scan(network, weights, signal, initial_state=before)
+            state |= trace.final_state
+            if layer.spec.spiking:
+                for t, z in enumerate(trace.outputs):
+                    fate.take(z, t)
+                state[f"{layer.name}.z"] = trace.outputs[-1]
+            return trace.outputs
+        steps = signal.steps if isinstance(signal, Events) else len(signal)
+        left: list[NDArray] = []
+        for t in range(steps):
+            trace = self._backend.scan(network, weights, _steps(signal, t, t + 1), initial_state=before)
+            z = trace.outputs[0]
+            fate.take(z, t)
+            before = {**trace.final_state, f"{layer.name}.z": z}
+            left.append(z)
+        state |= before
+        return np.stack(left)
+
+
+class _Fate:
+    """Takes lost spikes away, in the steps from ``first`` on."""
+
+    def __init__(self, loss: SpikeLoss, layer: int, first: int) -> None:
+        self._loss, self._layer, self._first = loss, layer, first
+
+    def take(self, z: NDArray, t: int) -> None:
+        """Spikes [B, H] of step ``first + t``, changed in place."""
+        sample, neuron = np.nonzero(z)
+        gone = self._loss.lost(sample, self._layer, self._first + t, neuron)
+        z[sample[gone], neuron[gone]] = 0
+
+
+def _steps(x: Input, start: int, stop: int) -> Input:
+    if isinstance(x, Events):
+        return Events(np.ascontiguousarray(x.indptr[:, start : stop + 1]), x.indices, x.channels)
+    return x[start:stop]

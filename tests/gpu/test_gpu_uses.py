@@ -1,0 +1,72 @@
+"""What the commands do, with the CUDA sources behind them: simulating, evaluating, training.
+
+They hand arrays of NumPy to the backend. float64, so that the course of a training is that of the reference.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from brfkit.backends import get_backend
+from brfkit.data import load
+from brfkit.evaluation import evaluate
+from brfkit.network import recurrent_network
+from brfkit.simulation import simulate
+from brfkit.task import Task
+from brfkit.training.loop import Trainer
+from brfkit.training.resolve import resolve
+
+SETTINGS = {
+    "training": {"epochs": 2, "batch_size": 16, "dtype": "float64"},
+    "data": {"limit_train": 40, "limit_test": 12},
+    "network": {"hidden": [20]},
+}
+
+
+@pytest.mark.parametrize("neuron", ["brf", "alif"])
+def test_simulate(backend, neuron):
+    x = 60 * np.sin(np.arange(300) * 0.1)
+    got, wanted = (
+        simulate(neuron, steps=300, neurons=3, stimulus=x, dtype="float64", backend=engine)
+        for engine in (backend, get_backend("reference"))
+    )
+    assert got.spikes == wanted.spikes > 0
+    for name, value in wanted.states.items():
+        np.testing.assert_allclose(got.states[name], value, rtol=0, atol=1e-10 * np.abs(value).max())
+
+
+def test_evaluate(backend):
+    data = load("tones", splits=("test",), limit_test=24)
+    network = recurrent_network(data.channels, (20,), data.classes, "brf")
+    weights = network.initialise(0, np.float64)
+    weights["hidden0.w_in"] = weights["hidden0.w_in"] * 40
+    got, wanted = (
+        evaluate(network, weights, data.test, Task(), engine, batch_size=10)
+        for engine in (backend, get_backend("reference"))
+    )
+    assert got.accuracy == wanted.accuracy
+    assert got.loss == pytest.approx(wanted.loss, rel=1e-10)
+    assert got.spikes_per_sample == wanted.spikes_per_sample > 0
+
+
+@pytest.mark.filterwarnings("ignore:The given NumPy array is not writable")  # of the reference
+@pytest.mark.parametrize("tbptt", [None, 20])
+def test_train(backend, tbptt):
+    """Two epochs, also with truncated gradients and the state handed on: the same figures and the same weights."""
+    training = {**SETTINGS["training"], "tbptt": tbptt} if tbptt else SETTINGS["training"]
+    config = resolve("tones", "brf", overrides={**SETTINGS, "training": training})
+    data = load("tones", splits=("train", "test"), limit_train=40, limit_test=12)
+    network = recurrent_network(data.channels, (20,), data.classes, "brf")
+    weights = network.initialise(0, np.float64)
+    weights["hidden0.w_in"] = weights["hidden0.w_in"] * 40
+    trainers = [Trainer(config, data, network, weights, engine) for engine in (backend, get_backend("reference"))]
+    for _ in range(2):
+        got, wanted = (trainer.train_epoch() for trainer in trainers)
+        assert got.loss == pytest.approx(wanted.loss, rel=1e-7)
+        assert got.accuracy == wanted.accuracy
+        assert got.spikes_per_sample == wanted.spikes_per_sample > 0
+    found, expected = (trainer.module.weights() for trainer in trainers)
+    for name, value in expected.items():
+        assert not np.array_equal(value, weights[name]), name
+        np.testing.assert_allclose(found[name], value, rtol=0, atol=1e-6 * np.abs(value).max(), err_msg=name)
