@@ -15,6 +15,8 @@ from brfkit.errors import BrfkitError
 from brfkit.network import Network
 from brfkit.task import Task
 
+BATCH_SIZE = 256
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -42,10 +44,70 @@ class Evaluation:
         return asdict(self)
 
 
+@dataclass
+class Sums:
+    """What a pass over samples adds up, in the order of the batches.
+
+    Attributes:
+        loss, terms: summed losses and their number.
+        correct, answers: right predictions and their number.
+        spikes, samples: spikes of all spiking layers, and samples.
+        steps: time steps of the last batch.
+    """
+
+    loss: float = 0.0
+    terms: int = 0
+    correct: int = 0
+    answers: int = 0
+    spikes: float = 0.0
+    samples: int = 0
+    steps: int = 0
+
+    def add(self, other: Sums) -> None:
+        """Add the sums of the next batch."""
+        self.loss += other.loss
+        self.terms += other.terms
+        self.correct += other.correct
+        self.answers += other.answers
+        self.spikes += other.spikes
+        self.samples += other.samples
+        self.steps = other.steps
+
+    @property
+    def mean_loss(self) -> float:
+        return self.loss / self.terms
+
+    @property
+    def accuracy(self) -> float:
+        """Percent."""
+        return 100.0 * self.correct / self.answers
+
+    @property
+    def spikes_per_sample(self) -> float:
+        return self.spikes / self.samples
+
+
 def batches(split: Split, size: int, dtype: DTypeLike) -> Iterator[tuple[Input, NDArray[np.int64]]]:
     """The samples of a split in order, ``size`` at a time."""
     for start in range(0, len(split), size):
         yield split.batch(np.arange(start, min(start + size, len(split))), dtype)
+
+
+def evaluate_batch(
+    network: Network,
+    weights: Mapping[str, NDArray],
+    x: Input,
+    labels: NDArray[np.int64],
+    task: Task,
+    backend: Backend,
+) -> Sums:
+    """Run one batch through the network; labels are [B] or [T, B]."""
+    trace = backend.scan(network, weights, x)
+    steps, samples = trace.outputs.shape[:2]
+    task.check(steps, labels.ndim == 2)
+    correct, answers = task.correct(trace.outputs, labels)
+    loss, terms = task.loss_sum(trace.outputs, labels)
+    return Sums(loss, terms, correct, answers, trace.spikes_per_sample() * samples, samples, steps)
 
 
 def evaluate(
@@ -55,7 +117,7 @@ def evaluate(
     task: Task,
     backend: Backend,
     *,
-    batch_size: int = 256,
+    batch_size: int = BATCH_SIZE,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Run all samples through the network.
@@ -75,27 +137,19 @@ def evaluate(
         raise BrfkitError("there are no samples to evaluate")
     start = time.perf_counter()
     dtype = next(iter(weights.values())).dtype
-    correct = answers = terms = done = steps = 0
-    loss = spikes = 0.0
+    sums = Sums()
     for x, labels in batches(split, batch_size, dtype):
-        trace = backend.scan(network, weights, x)
-        steps, samples = trace.outputs.shape[:2]
-        task.check(steps, labels.ndim == 2)
-        right, count = task.correct(trace.outputs, labels)
-        value, size = task.loss_sum(trace.outputs, labels)
-        correct, answers, loss, terms = correct + right, answers + count, loss + value, terms + size
-        spikes += trace.spikes_per_sample() * samples
-        done += samples
+        sums.add(evaluate_batch(network, weights, x, labels, task, backend))
         if progress is not None:
-            progress(done, len(split))
+            progress(sums.samples, len(split))
     units = sum(layer.units for layer in network.spiking_layers)
-    per_sample = spikes / done
+    per_sample = sums.spikes_per_sample
     return Evaluation(
-        samples=done,
-        accuracy=100.0 * correct / answers,
-        loss=loss / terms,
+        samples=sums.samples,
+        accuracy=sums.accuracy,
+        loss=sums.mean_loss,
         spikes_per_sample=per_sample,
-        spikes_per_step=per_sample / steps,
-        firing_rate=per_sample / (steps * units) if units else 0.0,
+        spikes_per_step=per_sample / sums.steps,
+        firing_rate=per_sample / (sums.steps * units) if units else 0.0,
         seconds=time.perf_counter() - start,
     )
