@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from brfkit.analysis.frequency import frequency_response
+    from brfkit.analysis.gradients import gradient_flow
+    from brfkit.analysis.inspect import inspect_network
+    from brfkit.analysis.robustness import robustness
     from brfkit.analysis.spectrogram import spectrogram
     from brfkit.analysis.stability import stability_map
     from brfkit.api import evaluate, simulate, simulate_network, train
@@ -20,6 +23,9 @@ __all__ = [
     "__version__",
     "evaluate",
     "frequency_response",
+    "gradient_flow",
+    "inspect_network",
+    "robustness",
     "simulate",
     "simulate_network",
     "spectrogram",
@@ -28,6 +34,9 @@ __all__ = [
 ]
 _HOMES = {
     "frequency_response": "brfkit.analysis.frequency",
+    "gradient_flow": "brfkit.analysis.gradients",
+    "inspect_network": "brfkit.analysis.inspect",
+    "robustness": "brfkit.analysis.robustness",
     "spectrogram": "brfkit.analysis.spectrogram",
     "stability_map": "brfkit.analysis.stability",
 }

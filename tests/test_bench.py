@@ -155,7 +155,7 @@ def test_forward_work_is_what_it_is_by_hand():
     assert operations(brf.step) == len(brf.step.statements) == 1 + 8 + 6 + 3 + 2
     assert work["neurons"].single == operations(brf.step) * cells
     assert work["out"].memory == cells / 8
-    assert work["kept"].memory == 4 * (cells + 3 * 4 * 5 * 3)  # three segments of at most 4 steps
+    assert work["kept"].memory == 4 * 3 * 4 * 5 * 3  # three segments of at most 4 steps
     events = by_name(count_forward(layer, size(source="events"), keep=False))
     assert (events["input"].single, events["input"].fused) == (7 * 5, 0)
     assert "kept" not in events
@@ -165,6 +165,9 @@ def test_backward_work_is_what_it_is_by_hand():
     layer, brf = Layer("hidden0", "brf", 5), build_model("brf")
     cells = 10 * 4 * 5
     work = by_name(count_backward(layer, size(above=2)))
+    assert work["input"].fused == 2 * cells * 3
+    assert work["recurrent"].single == 20 * 5
+    assert work["recompute"].memory == 4 * 3 * 4 * 5 * 3
     assert work["recurrent product"].fused == 2 * 4 * 10 * 5**2
     assert work["recurrent product"].cache == 4 * 10 * 5**2
     assert work["from above"].fused == 2 * 4 * 10 * 5 * 2

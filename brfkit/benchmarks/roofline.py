@@ -125,28 +125,26 @@ def count_forward(layer: Layer, size: LayerSize, keep: bool) -> list[Work]:
     * recurrent: the same per spike and unit of the layer.
     * neurons: the statements of the generated step, T B H times. States stay in registers and the first-level cache.
     * out: a bit per spiking neuron and step, or a float32 per readout unit and step, written to memory.
-    * kept (training): the current of every neuron and step and, once a segment, the states, written to memory.
+    * kept (training): once a segment, the states, written to memory.
     """
     model = _model(layer)
     work = [
-        _input("input", size),
+        *_currents(layer, size),
         Work("neurons", single=operations(model.step) * size.cells),
         Work("out", memory=size.cells / 8 if layer.spec.spiking else FLOAT * size.cells),
     ]
-    if layer.recurrent:
-        moved = size.spikes * size.units
-        work.insert(1, Work("recurrent", single=moved, cache=FLOAT * moved))
     if keep:
         checkpoints = len(model.states) * size.samples * size.units * ceil(size.steps / size.segment)
-        work.append(Work("kept", memory=FLOAT * (size.cells + checkpoints)))
+        work.append(Work("kept", memory=FLOAT * checkpoints))
     return work
 
 
 def count_backward(layer: Layer, size: LayerSize) -> list[Work]:
     """Work of a backward scan through one layer, S its states and D its derived values.
 
-    * recompute: the statements of the step with the surrogate's slopes, T B H times; currents are read from memory,
-      S states and the slopes of a segment written to the cache.
+    * input, recurrent: currents are gathered again, as going forward.
+    * recompute: the statements of the step with the surrogate's slopes, T B H times; S states and the slopes of a
+      segment are written to the cache, the states of its first step read from memory.
     * adjoint: the statements of the generated adjoint and D + 1 sums of gradients, T B H times; S states, slopes and
       current read from the cache, the current's gradient written to it.
     * recurrent product: 2 B T H² fused flops; W_rec is read from the cache once per step and tile.
@@ -158,12 +156,14 @@ def count_backward(layer: Layer, size: LayerSize) -> list[Work]:
     kept = len(model.states) + len(model.slopes)
     cells, sums = size.cells, len(model.derived) + 1
     tiles = ceil(size.samples / size.tile)
+    checkpoints = len(model.states) * size.samples * size.units * ceil(size.steps / size.segment)
     work = [
+        *_currents(layer, size),
         Work(
             "recompute",
             single=operations(model.step_with_slopes) * cells,
             cache=FLOAT * kept * cells,
-            memory=FLOAT * cells,
+            memory=FLOAT * checkpoints,
         ),
         Work(
             "adjoint",
@@ -185,6 +185,13 @@ def count_backward(layer: Layer, size: LayerSize) -> list[Work]:
 
 def _model(layer: Layer) -> Model:
     return build_model(layer.neuron, layer.options, layer.surrogate)
+
+
+def _currents(layer: Layer, size: LayerSize) -> list[Work]:
+    """What makes the input currents of all steps."""
+    moved = size.spikes * size.units
+    recurrent = [Work("recurrent", single=moved, cache=FLOAT * moved)] if layer.recurrent else []
+    return [_input("input", size), *recurrent]
 
 
 def _input(name: str, size: LayerSize) -> Work:

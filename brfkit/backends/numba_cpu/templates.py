@@ -22,7 +22,7 @@ WIDTH = @WIDTH
 WORDS = @WORDS
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def buffer(count):
     """An array of zeros that starts at a multiple of 64 bytes, so that no vector lies across two lines of the cache."""
     whole = np.zeros(count + 64 // @ITEM, real)
@@ -30,7 +30,7 @@ def buffer(count):
     return whole[start : start + count]
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def active(bits, offset, words, out):
     """Indices of the set bits of a row of words; returns their number."""
     count = 0
@@ -44,7 +44,7 @@ def active(bits, offset, words, out):
 '''
 
 MATRIX = '''
-@numba.njit(nogil=True, error_model="numpy")
+@numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def product(x, offset, stride, w, rows, width, z, add):
     """z[s, :] (+)= sum over j of x[s, j] w[j, :] for all samples of a tile; the sums stay in registers."""
     for c in range(0, width, @STEP):
@@ -58,7 +58,7 @@ def product(x, offset, stride, w, rows, width, z, add):
 '''
 
 FORWARD = '''
-@numba.njit(nogil=True, error_model="numpy", cache=CACHE)
+@numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, cache=CACHE)
 def forward(
     x, indptr, indices, below, w_in, w_rec, bias, params, consts,
     state, bits, current, checkpoint, out, record,
@@ -134,10 +134,10 @@ for s in range(count):
 # Between the spikes of a vector and their bits, where spikes are lost on their way.
 LOSE_SPIKES = "fired = left(fired, keys[first + s], t, layer, k, bound)"
 LEFT = '''
-@numba.njit(nogil=True, error_model="numpy")
+@numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 @FATE
 
-@numba.njit(nogil=True, error_model="numpy")
+@numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def left(fired, key, step, layer, first, bound):
     """The spikes of a vector, its first unit ``first``, that are not lost (brfkit/backends/spike_loss.py)."""
     word = fired
@@ -170,7 +170,7 @@ if dense:
 """
 
 BACKWARD = '''
-@numba.njit(nogil=True, error_model="numpy", cache=CACHE)
+@numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, cache=CACHE)
 def backward(
     x, indptr, indices, below, w_in, w_rec_forward, bias, w_rec, params, consts,
     bits, current, checkpoint, grad, down, w_down, state_bar, carry,
