@@ -50,7 +50,15 @@ def test_the_networks_of_the_sanitizer_go_through_every_kernel(shim, monkeypatch
     monkeypatch.setattr(gpu_check, "get_backend", lambda *_, **__: backend)
     gpu_check.small("cuda:0")
     names = {name for name, *_ in backend.device.launches}
-    helpers = {"gather_events", "gather_spikes", "unpack_spikes", "spread_events", "arrange", "sum_rows"}
+    helpers = {
+        "gather_events",
+        "gather_spikes",
+        "unpack_spikes",
+        "spread_events",
+        "arrange",
+        "sum_rows",
+        "count_spikes",
+    }
     assert names == {"derive", "derive_vjp", "scan", "scan_vjp", *helpers}
 
 

@@ -210,6 +210,29 @@ def test_every_size_fits(dtype, shared):
     assert scan_shared_bytes(ScanShape(dtype, max_units(item), 0, True, 1024, 16)) <= 48 * KB
 
 
+@pytest.mark.parametrize("recurrent", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+def test_dense_input_of_many_channels(backend, bias, recurrent):
+    """More than the scan multiplies itself: one matrix product beforehand, to which the scan adds the bias."""
+    network = Network(20, (Layer("h", "brf", 33, recurrent=recurrent, bias=bias), Layer("out", "li", 3, False, bias)))
+    rng = np.random.default_rng(5)
+    weights = network.initialise(1, np.float64)
+    weights |= {name: value * 60 for name, value in weights.items() if name.startswith("h.w")}
+    if bias:
+        weights |= {"h.bias": rng.normal(0, 10, 33), "out.bias": rng.normal(0, 1, 3)}
+    x, bar = rng.uniform(0, 1, (21, 4, 20)), rng.normal(0, 1, (21, 4, 3))
+    results = []
+    for engine in (backend, ReferenceBackend()):
+        trace = engine.scan(network, weights, x, record=["h.u", "h.z"], differentiate=True)
+        results.append((trace, engine.scan_vjp(trace, bar, input_grad=True, initial_state_grad=True)))
+    (trace, gradients), (wanted, expected) = results
+    np.testing.assert_array_equal(trace.records["h.z"], wanted.records["h.z"])
+    assert wanted.records["h.z"].mean() > 0.02
+    assert_close(trace.records["h.u"], wanted.records["h.u"], "float64", "u")
+    assert_close(trace.outputs, wanted.outputs, "float64", "outputs")
+    assert_gradients_close(gradients, expected, "float64", False)
+
+
 @pytest.mark.parametrize("neuron", ["brf", "li"])
 def test_units_that_do_not_hear_each_other_lie_in_several_blocks(shim, neuron):
     """As many neurons as one simulates at a time: no limit, and a thread never has more than one."""

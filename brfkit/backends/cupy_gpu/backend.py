@@ -95,7 +95,7 @@ class DeviceBackend(Backend):
             if not p.spiking:
                 continue
             z = f"{p.name}.z"
-            counts[p.name] = self._give(s.counts, saved).sum(axis=1, dtype=np.int64)
+            counts[p.name] = self._give(helpers.count_spikes(s.counts), saved)
             if z in record or p is last:
                 spikes[z] = helpers.unpack_spikes(s.bits[1:], p.units)  # type: ignore[index]
             if z in record and z not in records:
@@ -154,7 +154,8 @@ class DeviceBackend(Backend):
             if p.layer.bias:
                 gradients[f"{p.name}.bias"] = adjoint.sums[derived]
             if p.shape.inline:
-                gradients[f"{p.name}.w_in"] = adjoint.sums[derived + 1 :].T.copy()
+                rows = adjoint.sums[derived + 1 :]
+                gradients[f"{p.name}.w_in"] = run.helpers.arrange(rows, (p.units, p.inputs), transpose=True)
             elif depth == 0:
                 gradients[f"{p.name}.w_in"] = run.input_weights(p, saved.source, adjoint.x_bar)
             names, targets = [], []
@@ -168,12 +169,13 @@ class DeviceBackend(Backend):
         return gradients
 
     def _initial_gradients(self, saved: _Saved, adjoints: list[LayerAdjoint]) -> State:
+        helpers = self._prepare.helpers(saved.dtype)
         state: State = {}
         for p, adjoint in zip(saved.layers, adjoints, strict=True):
             bars = {f"{p.name}.{name}": adjoint.state_bars[i] for i, name in enumerate(p.model.states)}
             z = f"{p.name}.z"
             if p.spiking:
-                bars[z] = bars[z] + adjoint.z_bars if z in bars else adjoint.z_bars
+                bars[z] = helpers.add(bars[z], adjoint.z_bars) if z in bars else adjoint.z_bars
             state |= {name: self._give(value, saved) for name, value in bars.items()}
         return state
 

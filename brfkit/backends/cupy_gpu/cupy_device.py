@@ -70,11 +70,10 @@ class CupyDevice(Device):
         self.index = int(number) if number else int(cupy.cuda.runtime.getDevice())
         if self.index >= count:
             raise BrfkitError(f"device {name} does not exist; there are {count}, counted from 0")
-        attributes = cupy.cuda.Device(self.index).attributes
-        self.processors = int(attributes["MultiProcessorCount"])
-        self.shared_bytes = int(attributes["MaxSharedMemoryPerBlockOptin"])
-        major, minor = attributes["ComputeCapabilityMajor"], attributes["ComputeCapabilityMinor"]
-        self.architecture = f"sm_{major}{minor}"
+        runtime = cupy.cuda.runtime
+        self.processors = int(runtime.deviceGetAttribute(runtime.cudaDevAttrMultiProcessorCount, self.index))
+        self.shared_bytes = int(runtime.deviceGetAttribute(runtime.cudaDevAttrMaxSharedMemoryPerBlockOptin, self.index))
+        self.architecture = f"sm_{cupy.cuda.Device(self.index).compute_capability}"
         self._modules: dict[str, Any] = {}
         self._kernels: dict[tuple[str, str], Kernel] = {}
 

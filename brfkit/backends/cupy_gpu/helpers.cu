@@ -110,6 +110,16 @@ extern "C" __global__ void __launch_bounds__(THREADS) arrange(
     to[i] = r < rows && c < columns ? __ldg(from + static_cast<size_t>(r) * columns + c) : real(0);
 }
 
+// Spikes of each sample, from those of every 32 units.
+extern "C" __global__ void __launch_bounds__(THREADS) count_spikes(
+    const int* __restrict__ counts, long long* totals, int batch, int words) {
+    const int b = blockIdx.x * THREADS + threadIdx.x;
+    if (b >= batch) return;
+    long long total = 0;
+    for (int w = 0; w < words; ++w) total += counts[static_cast<size_t>(b) * words + w];
+    totals[b] = total;
+}
+
 // Column sums of [rows, columns], always added in the same order.
 extern "C" __global__ void __launch_bounds__(THREADS) sum_rows(
     const real* __restrict__ from, real* to, int rows, int columns) {

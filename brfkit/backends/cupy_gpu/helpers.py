@@ -89,6 +89,19 @@ class Helpers:
         )
         return x
 
+    def count_spikes(self, counts: Array) -> Array:
+        """Spikes of each sample, int64 [B], from those of every 32 units [B, words]."""
+        batch, words = counts.shape
+        totals = self.device.empty(batch, np.int64)
+        self._kernel("count_spikes")(blocks_of(batch), THREADS, 0, counts, totals, batch, words)
+        return totals
+
+    def add(self, a: Array, b: Array) -> Array:
+        """Sum of two arrays of one shape."""
+        both = self.device.empty((2, *a.shape), self.dtype)
+        both[0], both[1] = a, b
+        return self.sum_rows(both)
+
     def sum_rows(self, matrix: Array) -> Array:
         """Sum over the first axis, in an order that depends on the shape only."""
         columns = int(np.prod(matrix.shape[1:]))

@@ -49,16 +49,13 @@ class ForwardPass:
         self.device, self.helpers, self.steps, self.batch, self.keep = device, helpers, steps, batch, keep
 
     def currents(self, p: Prepared, source: Source, below: Array | None) -> Array | None:
-        """Input currents with bias [T, B, H]; None where the scan multiplies the dense input itself."""
+        """Input currents [T, B, H], without bias from dense input; None where the scan multiplies that itself."""
         if p.shape.inline:
             return None
         bias, w_in = p.weights.get("bias"), p.weights["w_in"]
         if below is None and source.x is not None:
             flat = self.device.matmul(source.x.reshape(-1, p.inputs), w_in.T)
-            currents = flat.reshape(self.steps, self.batch, p.units)
-            if bias is not None:
-                currents += bias
-            return currents
+            return flat.reshape(self.steps, self.batch, p.units)
         by_input = self.helpers.arrange(w_in, (p.inputs, p.units), transpose=True)
         if below is not None:
             return self.helpers.gather_spikes(below[1:], by_input, bias)
@@ -89,12 +86,16 @@ class ForwardPass:
             kept = currents if currents is not None else device.empty(shape, dtype)
             segments = -(-self.steps // SEGMENT)
             checkpoints = device.empty((segments, len(p.model.states), self.batch, p.units), dtype)
-        writes = kept if p.layer.recurrent or currents is None else None  # the currents may be whole already
+        adds_bias = p.layer.bias and below is None and not source.is_events
+        whole = currents is not None and not adds_bias and not p.layer.recurrent
+        w_in = None
+        if p.shape.inline:
+            w_in = self.helpers.arrange(p.weights["w_in"], (p.inputs, p.units), transpose=True)
         device.kernel(scan_source(p.model, p.shape), "scan")(
             self.batch * tiles(p.shape), p.shape.threads, scan_shared_bytes(p.shape),
-            source.x if currents is None else currents, p.weights["w_in"].T.copy() if p.shape.inline else None,
-            p.weights.get("bias"), w_rec, p.derived, p.constants,
-            states, bits, counts, output, writes, checkpoints, records, self.steps, self.batch,
+            source.x if currents is None else currents, w_in,
+            p.weights["bias"] if adds_bias else None, w_rec, p.derived, p.constants,
+            states, bits, counts, output, None if whole else kept, checkpoints, records, self.steps, self.batch,
         )  # fmt: skip
         return LayerScan(states, bits, counts, output, records, kept, checkpoints)
 

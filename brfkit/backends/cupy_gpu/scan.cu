@@ -71,9 +71,9 @@ __device__ __forceinline__ void fetch(
 #endif
 
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) scan(
-    const real* input,                     // INLINE > 0: dense [T, B, INLINE]; else currents with bias [T, B, UNITS]
+    const real* input,                     // INLINE > 0: dense [T, B, INLINE]; else currents [T, B, UNITS]
     const real* __restrict__ w_in,         // [INLINE, UNITS]
-    const real* __restrict__ bias,         // [UNITS], with INLINE only; null: 0
+    const real* __restrict__ bias,         // [UNITS], or null: 0, or in the currents already
     const real* __restrict__ w_rec,        // [presynaptic UNITS + 1, UNITS], last row 0
     const real* __restrict__ derived_all,  // [DERIVED, UNITS]
     const real* __restrict__ constants,    // [CONSTANTS]
@@ -90,6 +90,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) scan(
     const size_t plane = static_cast<size_t>(batch) * UNITS;
     real state[OWNED][STATES];
     real derived[OWNED][DERIVED];
+    real offset[OWNED];
     real constant[CONSTANTS];
     int own[OWNED];  // padded threads run along with the last unit and store nothing
     #pragma unroll
@@ -102,15 +103,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) scan(
         for (int i = 0; i < STATES; ++i) state[e][i] = states[i * plane + row_of(0, b, batch) + own[e]];
         #pragma unroll
         for (int i = 0; i < DERIVED; ++i) derived[e][i] = derived_all[i * UNITS + own[e]];
+        offset[e] = bias ? bias[own[e]] : real(0);
     }
     // Input of the next DEPTH steps: channels of the sample, or ready currents of the thread's units.
 #if INLINE
     real weight[OWNED][INLINE];
-    real offset[OWNED];
     real ahead[DEPTH][INLINE];
     #pragma unroll
     for (int e = 0; e < OWNED; ++e) {
-        offset[e] = bias ? bias[own[e]] : real(0);
         #pragma unroll
         for (int i = 0; i < INLINE; ++i) weight[e][i] = w_in[i * UNITS + own[e]];
     }
@@ -144,7 +144,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) scan(
                 #pragma unroll
                 for (int i = 0; i < INLINE; ++i) current[k][e] = fma(weight[e][i], ahead[k][i], current[k][e]);
 #else
-                current[k][e] = ahead[k][e];
+                current[k][e] = ahead[k][e] + offset[e];
 #endif
             }
         }
