@@ -1,7 +1,8 @@
 """brfkit: balanced resonate-and-fire spiking neurons.
 
-``brfkit.simulate``, ``brfkit.train``, ``brfkit.evaluate`` and the functions of :mod:`brfkit.analysis` do what the commands
-of those names do; ``brfkit.nn`` has the neurons as layers for torch. Importing this imports neither torch nor numba.
+``brfkit.simulate``, ``brfkit.train``, ``brfkit.evaluate`` and the functions of :mod:`brfkit.analysis` do what the
+commands of those names do; ``brfkit.nn`` has the neurons as layers for torch. Importing this imports neither torch nor
+numba.
 """
 
 from __future__ import annotations

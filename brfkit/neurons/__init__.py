@@ -12,10 +12,11 @@ from brfkit.neurons.li import LI, LI_SIGMOID
 from brfkit.neurons.lif import LIF
 from brfkit.neurons.rf import RF
 from brfkit.neurons.rf_izhikevich import RF_IZHIKEVICH
+from brfkit.neurons.se_adlif import SE_ADLIF
 from brfkit.neurons.spec import Init, Neuron, Normal, Option, Parameter, Uniform
 from brfkit.neurons.surrogates import SURROGATES, Surrogate, get_surrogate
 
-NEURONS: dict[str, Neuron] = {n.name: n for n in (BRF, RF, BHRF, ALIF, LIF, RF_IZHIKEVICH, LI, LI_SIGMOID)}
+NEURONS: dict[str, Neuron] = {n.name: n for n in (BRF, RF, BHRF, ALIF, SE_ADLIF, LIF, RF_IZHIKEVICH, LI, LI_SIGMOID)}
 
 
 def register(neuron: Neuron) -> Neuron:

@@ -16,6 +16,7 @@ from brfkit.neurons import Init, Normal, Uniform
 from brfkit.task import Task
 
 OPTIMIZERS = ("adam", "adamw", "radam", "nadam", "adamax", "rmsprop", "sgd", "adagrad")
+LSTM = "lstm"
 SCHEDULES = ("linear", "constant", "cosine")
 
 
@@ -76,6 +77,7 @@ class NetworkConfig:
     init: Mapping[str, Init] = field(default_factory=dict)
 
     def build(self, inputs: int, outputs: int) -> Network:
+        """The network of spiking neurons; :data:`LSTM` is none (see :mod:`brfkit.training.lstm`)."""
         return recurrent_network(
             inputs,
             self.hidden,
@@ -110,12 +112,19 @@ class TrainingConfig:
         learning_rate: at the start.
         optimizer: one of ``OPTIMIZERS``, with torch's defaults otherwise.
         weight_decay: as torch's optimiser defines it.
-        schedule: ``linear`` (learning rate × (1 - epoch / epochs), as in the papers), ``cosine`` or ``constant``.
+        schedule: after the warm-up, ``linear`` (learning rate × (1 - epoch / epochs), as in the papers), ``cosine`` or
+            ``constant``.
         clip_norm: bound on the norm of the whole gradient; None is none.
         tbptt: length of the windows of truncated backpropagation through time; None goes through the whole sequence.
         patience: stop after so many epochs without a better validation loss; None never.
         seed: of initial weights, validation split, order of samples, permutation.
         dtype: float32 or float64.
+        keep_weights: keep the weights after every epoch in the run folder.
+        accumulate: batches whose gradients are averaged, sample by sample, into one step of the optimiser.
+        warmup_epochs: epochs in which the learning rate rises, before the schedule begins.
+        input_dropout: share of the input values, or events, that are left out in training; the others weigh more.
+        rate_penalty, rate_target: the first, times what the firing rate (spikes per neuron and step) of a sample is
+            above the second, is added to the loss.
     """
 
     epochs: int = 10
@@ -129,6 +138,12 @@ class TrainingConfig:
     patience: int | None = None
     seed: int = 0
     dtype: str = "float32"
+    keep_weights: bool = False
+    accumulate: int = 1
+    warmup_epochs: int = 0
+    input_dropout: float = 0.0
+    rate_penalty: float = 0.0
+    rate_target: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -148,7 +163,7 @@ class Config:
         _choice("data.validation", self.data.validation, ("random", "speakers"))
         if not 0 <= self.data.validation_fraction < 1:
             raise BrfkitError("data.validation_fraction must be at least 0 and below 1")
-        for name in ("epochs", "batch_size", "tbptt", "patience"):
+        for name in ("epochs", "batch_size", "tbptt", "patience", "accumulate"):
             value = getattr(training, name)
             if value is not None and value < 1:
                 raise BrfkitError(f"training.{name} must be at least 1, not {value}")
@@ -156,6 +171,17 @@ class Config:
             raise BrfkitError(f"training.learning_rate must be positive, not {training.learning_rate}")
         if training.clip_norm is not None and not training.clip_norm > 0:
             raise BrfkitError(f"training.clip_norm must be positive, not {training.clip_norm}")
+        if not 0 <= training.warmup_epochs < training.epochs:
+            raise BrfkitError(
+                f"training.warmup_epochs must be at least 0 and below training.epochs, not {training.warmup_epochs}"
+            )
+        for name in ("input_dropout", "rate_target"):
+            if not 0 <= getattr(training, name) < 1:
+                raise BrfkitError(f"training.{name} must be at least 0 and below 1, not {getattr(training, name)}")
+        if not 0 <= training.rate_penalty < float("inf"):
+            raise BrfkitError(f"training.rate_penalty must not be negative, but is {training.rate_penalty}")
+        if training.tbptt is not None and training.accumulate > 1:
+            raise BrfkitError("training.accumulate does not go with tbptt, which takes a step after every window")
         if training.tbptt is not None and self.task.loss_on == "mean":
             raise BrfkitError("a loss on the mean output needs the whole sequence; leave tbptt out")
 

@@ -54,10 +54,10 @@ def read_metrics(path: PathLike) -> list[Row]:
     """The rows of a ``metrics.csv``; a file that is none is a :class:`BrfkitError`."""
     try:
         with Path(path).open(newline="", encoding="utf-8") as stream:
-            reader = csv.DictReader(stream)
-            if tuple(reader.fieldnames or ()) != COLUMNS:
+            reader = csv.reader(stream)
+            if tuple(next(reader, ())) != COLUMNS:
                 raise ValueError(f"its columns are not {', '.join(COLUMNS)}")
-            return [Row.from_values(values) for values in reader]
+            return [Row(int(epoch), split, *map(float, numbers)) for epoch, split, *numbers in reader]
     except (OSError, ValueError, TypeError, csv.Error) as error:
         raise BrfkitError(f"{path} cannot be read as metrics: {error}") from None
 

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,36 +18,21 @@ from brfkit.data import Dataset, Split, holdout
 from brfkit.errors import BrfkitError
 from brfkit.evaluation import evaluate
 from brfkit.events import Events
-from brfkit.network import Network
 from brfkit.nn.function import scan
 from brfkit.nn.network import NetworkModule
 from brfkit.task import EVERY, Task
-from brfkit.training.config import Config, DataConfig, TrainingConfig
+from brfkit.training.config import Config, DataConfig
+from brfkit.training.divergence import DivergedError, not_finite, what_went_first
 from brfkit.training.history import TEST, TRAIN, VALIDATION, Row
 from brfkit.training.losses import fused_task_loss
+from brfkit.training.optimiser import learning_rate, make_optimizer, optimizer_arrays, restore_optimizer
+from brfkit.training.parallel import World
+from brfkit.training.regularise import RateProbe, drop_input, rate_price
 
-_OPTIMIZERS = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "radam": torch.optim.RAdam,
-    "nadam": torch.optim.NAdam,
-    "adamax": torch.optim.Adamax,
-    "rmsprop": torch.optim.RMSprop,
-    "sgd": torch.optim.SGD,
-    "adagrad": torch.optim.Adagrad,
-}
 # Streams of random numbers that all follow from the one seed.
 _SPLIT_STREAM, _ORDER_STREAM = 1, 2
 
 StepDone = Callable[[int, int], None]
-
-
-class DivergedError(BrfkitError):
-    """Loss or gradient stopped being finite; ``epoch`` and ``batch`` say where (both counted from 1)."""
-
-    def __init__(self, epoch: int, batch: int, what: str) -> None:
-        super().__init__(f"training diverged in epoch {epoch}, batch {batch}: {what} is not finite")
-        self.epoch, self.batch, self.what = epoch, batch, what
 
 
 @contextmanager
@@ -60,13 +45,6 @@ def one_torch_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def learning_rate(config: TrainingConfig, epoch: int) -> float:
-    """Learning rate of an epoch, counted from 0."""
-    done = epoch / config.epochs
-    factors = {"linear": 1.0 - done, "cosine": 0.5 * (1.0 + math.cos(math.pi * done)), "constant": 1.0}
-    return config.learning_rate * factors[config.schedule]
 
 
 def split_validation(train: Split, data: DataConfig, seed: int) -> tuple[Split, Split | None]:
@@ -99,14 +77,22 @@ class Trainer:
         network: description.
         weights: initial values by name.
         backend: who computes the scans.
+        world: the processes that share the work.
     """
 
     def __init__(
-        self, config: Config, dataset: Dataset, network: Network, weights: Mapping[str, NDArray], backend: Backend
+        self,
+        config: Config,
+        dataset: Dataset,
+        network: Any,
+        weights: Mapping[str, NDArray],
+        backend: Backend,
+        world: World | None = None,
     ) -> None:
         self.config = config
         self.network = network
         self.backend = backend
+        self.world = world or World()
         self.task: Task = config.task
         self.task.check(dataset.steps, dataset.labels_per_step)
         training = config.training
@@ -114,13 +100,15 @@ class Trainer:
         if len(self.train_split) == 0:
             raise BrfkitError("there are no samples to train on")
         self.test_split = dataset.test
-        self.module = NetworkModule(network, weights, backend)
-        fused = {"fused": True} if training.optimizer in ("adam", "adamw", "sgd", "adagrad") else {}
-        self.optimizer = _OPTIMIZERS[training.optimizer](
-            self.module.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay, **fused
-        )
+        self.module = self._make_module(weights)
+        self.optimizer = make_optimizer(training, self.module.parameters())
+        self.probe = RateProbe(network) if training.rate_penalty else None
         self.epoch = 0
+        self._state: dict[str, torch.Tensor] = {}
         self.threads = getattr(backend, "threads", None) or 1
+
+    def _make_module(self, weights: Mapping[str, NDArray]) -> Any:
+        return NetworkModule(self.network, weights, self.backend)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -128,6 +116,9 @@ class Trainer:
 
     def measure(self) -> list[Row]:
         """Validation and test figures of the present weights."""
+        return self.world.share(self._measure() if self.world.first else [])
+
+    def _measure(self) -> list[Row]:
         rows = []
         weights = self.module.weights()
         for name, split in ((VALIDATION, self.validation_split), (TEST, self.test_split)):
@@ -141,7 +132,8 @@ class Trainer:
         """One pass over the training set.
 
         Raises:
-            DivergedError: loss or gradient is not finite. The weights stay as they were before that step.
+            DivergedError: loss, gradient or, at the end, a weight is not finite. Where it was loss or gradient, the
+                weights stay as they were before that step.
         """
         training = self.config.training
         start = time.perf_counter()
@@ -149,31 +141,85 @@ class Trainer:
             group["lr"] = learning_rate(training, self.epoch)
         order = np.random.default_rng([training.seed, _ORDER_STREAM, self.epoch]).permutation(len(self.train_split))
         sums = Totals()
+        together = training.batch_size * training.accumulate
         for batch in range(self.steps_per_epoch):
-            chosen = order[batch * training.batch_size : (batch + 1) * training.batch_size]
+            first = batch * training.batch_size
+            whole = order[first : first + training.batch_size]
+            chosen = self.world.part(whole)
             x, labels = self.train_split.batch(chosen, np.dtype(training.dtype))
-            self.train_batch(x, labels, batch, sums)
+            if training.input_dropout and len(chosen):
+                x = drop_input(x, chosen, training.input_dropout, training.seed, self.epoch)
+            size = len(order[first // together * together : first // together * together + together])
+            last = (batch + 1) % training.accumulate == 0 or batch + 1 == self.steps_per_epoch
+            self.train_batch(x, labels, batch, sums, size, first % together == 0, last)
             if step_done is not None:
                 step_done(batch + 1, self.steps_per_epoch)
+        bad = not_finite(self.module.weight_tensors())
+        if bad is not None:
+            raise DivergedError(self.epoch + 1, self.steps_per_epoch, f"weight {bad} after the update")
         self.epoch += 1
         seconds = time.perf_counter() - start
-        accuracy = 100.0 * sums.correct / sums.answers
-        return Row(self.epoch, TRAIN, sums.loss / sums.terms, accuracy, sums.spikes / sums.samples, seconds)
+        loss, terms, correct, answers, spikes, samples = self.world.sum_numbers(list(astuple(sums)))
+        return Row(self.epoch, TRAIN, loss / terms, 100.0 * correct / answers, spikes / samples, seconds)
 
-    def train_batch(self, x: NDArray | Events, labels: NDArray[np.int64], batch: int, sums: Totals) -> None:
+    def train_batch(
+        self,
+        x: NDArray | Events,
+        labels: NDArray[np.int64],
+        batch: int,
+        sums: Totals,
+        size: int | None = None,
+        opens: bool = True,
+        closes: bool = True,
+    ) -> None:
+        """Learn from one batch.
+
+        Args:
+            x: [T, B, I] or events.
+            labels: [B] or [T, B].
+            batch: its number, for messages.
+            sums: are added to.
+            size: samples that the step is taken over: more than B where gradients are accumulated or processes share
+                the batch.
+            opens, closes: whether gradients start from 0, and whether the optimiser takes its step.
+        """
         samples = labels.shape[-1]
+        share = 1.0 if size is None else samples / size
         outputs: list[NDArray] = []
         right = 0
         for window, wanted, state in self._windows(x, labels):
-            out, after, trace = scan(self.backend, self.network, self.module.weight_tensors(), window, state)
-            task = self.task if state is None else replace(self.task, skip_steps=0)
-            loss, right = fused_task_loss(task, out, torch.from_numpy(wanted), self.threads)
-            self._step(loss, batch)
-            self._state = {name: value.detach() for name, value in after.items()}
-            outputs.append(out.detach().numpy())
-            sums.loss += loss.item() * samples
-            sums.terms += samples
-            sums.spikes += trace.spikes_per_sample() * samples
+            if opens:
+                self._clear_gradients()
+            loss = 0.0
+            if samples:  # of several processes, one may have none
+                out, loss, right = self._learn(window, wanted, state, batch, share, sums)
+                outputs.append(out)
+            if closes:
+                self._step(loss * share, batch)
+        if samples:
+            self._count(outputs, labels, right, sums)
+
+    def _learn(
+        self, window: Any, wanted: NDArray[np.int64], state: Any, batch: int, share: float, sums: Totals
+    ) -> tuple[NDArray, float, int]:
+        """Forward and back through one window; outputs, loss and rightly classified rows."""
+        samples = wanted.shape[-1]
+        task = self.task if state is None else replace(self.task, skip_steps=0)
+        out, after, spikes, price = self._forward(window, state)
+        task_loss, right = fused_task_loss(task, out, torch.from_numpy(wanted), self.threads)
+        loss = task_loss.item()
+        self._state = {name: value.detach() for name, value in after.items()}
+        if not math.isfinite(loss) and self.world.size == 1:
+            raise self._diverged(batch, "the loss")
+        whole = task_loss if price is None else task_loss + price
+        (whole if share == 1.0 else whole * share).backward()
+        sums.loss += loss * samples
+        sums.terms += samples
+        sums.spikes += spikes * samples
+        return out.detach().numpy(), loss, right
+
+    def _count(self, outputs: list[NDArray], labels: NDArray[np.int64], right: int, sums: Totals) -> None:
+        samples = labels.shape[-1]
         if len(outputs) == 1 and self.task.loss_on == self.task.accuracy_from:
             kept = outputs[0].shape[0] - self.task.skip_steps
             correct, answers = right, samples * (kept if self.task.loss_on == EVERY else 1)
@@ -181,6 +227,20 @@ class Trainer:
             correct, answers = self.task.correct(np.concatenate(outputs), labels)
         sums.correct, sums.answers = sums.correct + correct, sums.answers + answers
         sums.samples += samples
+
+    def _forward(self, window: Any, state: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor], float, Any]:
+        """Outputs [T, B, O], the state after them, spikes per sample, and what spikes cost (None: nothing)."""
+        weights = self.module.weight_tensors()
+        training = self.config.training
+        if training.input_dropout:
+            name = f"{self.network.layers[0].name}.w_in"
+            weights[name] = weights[name] / (1.0 - training.input_dropout)
+        if self.probe is None:
+            out, after, trace = scan(self.backend, self.network, weights, window, state)
+            return out, after, trace.spikes_per_sample(), None
+        out, after, trace = scan(self.backend, self.probe.network, self.probe.extend(weights), window, state)
+        price = rate_price(out[:, :, -1].mean(0), training.rate_penalty, training.rate_target)
+        return out[:, :, :-1], after, trace.spikes_per_sample(), price
 
     def _windows(self, x: NDArray | Events, labels: NDArray[np.int64]) -> Any:
         """Parts of a batch in time, each with its labels and the state before it (None at the start)."""
@@ -196,25 +256,31 @@ class Trainer:
             state = None if start == 0 else self._state
             yield dense[start:stop], labels if labels.ndim == 1 else labels[start:stop], state
 
-    def _step(self, loss: torch.Tensor, batch: int) -> None:
-        if not math.isfinite(loss.item()):
-            raise DivergedError(self.epoch + 1, batch + 1, "the loss")
-        weights = self.module.weight_tensors()
-        for parameter in weights.values():
-            parameter.grad = None
-        loss.backward()
+    def _clear_gradients(self) -> None:
+        for parameter in self.module.parameters():
+            parameter.grad = None if self.world.size == 1 else torch.zeros_like(parameter)
+
+    def _step(self, loss: float, batch: int) -> None:
+        """Let the optimiser take a step along the gradients that have come together."""
+        loss = self.world.sum_gradients(self.module.parameters(), loss)
+        if not math.isfinite(loss):
+            raise self._diverged(batch, "the loss")
         squared = 0.0
-        for name, parameter in weights.items():
+        for name, parameter in self.module.weight_tensors().items():
             assert parameter.grad is not None
             flat = parameter.grad.numpy().reshape(-1)
             square = float(np.dot(flat, flat))
             if not math.isfinite(square):  # in float32 the square of a finite gradient may overflow
                 if not np.isfinite(flat).all():
-                    raise DivergedError(self.epoch + 1, batch + 1, f"the gradient of {name}")
+                    raise self._diverged(batch, f"the gradient of {name}")
                 square = float(np.square(flat, dtype=np.float64).sum())
             squared += square
         self._clip(math.sqrt(squared))
         self.optimizer.step()
+
+    def _diverged(self, batch: int, what: str) -> DivergedError:
+        cause = what_went_first(self.module.weight_tensors(), self._state)
+        return DivergedError(self.epoch + 1, batch + 1, what + cause)
 
     def _clip(self, norm: float) -> None:
         """Scale gradients down to the largest norm that is allowed, as ``torch.nn.utils.clip_grad_norm_`` does."""
@@ -225,15 +291,7 @@ class Trainer:
 
     def state_arrays(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
         """The optimiser's state as arrays and plain values."""
-        state = self.optimizer.state_dict()
-        arrays, plain = {}, {}
-        for index, values in state["state"].items():
-            for key, value in values.items():
-                name = f"optimizer/{index}/{key}"
-                if isinstance(value, torch.Tensor):
-                    arrays[name] = value.detach().numpy().copy()
-                else:
-                    plain[name] = value
+        arrays, plain = optimizer_arrays(self.optimizer)
         return arrays, {"optimizer": plain, "epoch": self.epoch}
 
     def restore(self, weights: Mapping[str, NDArray], arrays: Mapping[str, NDArray], plain: Mapping[str, Any]) -> None:
@@ -241,13 +299,5 @@ class Trainer:
         with torch.no_grad():
             for name, parameter in self.module.weight_tensors().items():
                 parameter.copy_(torch.from_numpy(weights[name]))
-        state: dict[int, dict[str, Any]] = {}
-        # A checkpoint may hold other arrays too, such as the permutation of psmnist.
-        own = {name: value for name, value in arrays.items() if name.startswith("optimizer/")}
-        values: dict[str, Any] = {name: torch.from_numpy(value.copy()) for name, value in own.items()}
-        for name, value in (values | plain["optimizer"]).items():
-            _, index, key = name.split("/")
-            state.setdefault(int(index), {})[key] = value
-        full = self.optimizer.state_dict()
-        self.optimizer.load_state_dict({"state": state, "param_groups": full["param_groups"]})
+        restore_optimizer(self.optimizer, arrays, plain["optimizer"])
         self.epoch = int(plain["epoch"])

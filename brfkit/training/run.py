@@ -16,21 +16,23 @@ from typing import Any, Protocol
 import numpy as np
 
 from brfkit.backends.base import Backend
-from brfkit.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from brfkit.data import Dataset
 from brfkit.errors import BrfkitError
+from brfkit.evaluation import batches
 from brfkit.files import atomic_path, atomic_write
 from brfkit.memory import peak_bytes
+from brfkit.training.board import Board
 from brfkit.training.config import Config
 from brfkit.training.datasets import load_dataset
+from brfkit.training.divergence import DivergedError
+from brfkit.training.facts import RUN, describe, write_facts
+from brfkit.training.folder import BEST, CURVE, LAST, METRICS, RESULT, RunFolder, Stored
 from brfkit.training.history import TEST, Row, best_epoch, write_metrics
-from brfkit.training.loop import DivergedError, Trainer, one_torch_thread
+from brfkit.training.loop import Trainer, one_torch_thread
+from brfkit.training.lstm import LstmBackend, LstmTrainer, build_lstm, is_lstm
+from brfkit.training.parallel import World
 
 log = logging.getLogger(__name__)
-
-CONFIG, METRICS, BEST, LAST, CURVE, RESULT = (
-    "config.json", "metrics.csv", "best.npz", "last.npz", "learning_curve.png", "result.json",
-)  # fmt: skip
 
 
 class Observer(Protocol):
@@ -71,6 +73,7 @@ class Result:
     backend: str
     peak_memory_mib: float
     diverged: str | None = None
+    spikes_by_layer: list[float] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -86,6 +89,7 @@ def train(
     force: bool = False,
     observer: Observer | None = None,
     stop: Callable[[], bool] | None = None,
+    world: World | None = None,
 ) -> Result:
     """Train a network as configured and keep everything in a run folder.
 
@@ -100,23 +104,30 @@ def train(
         force: overwrite a run that is there.
         observer: is told about progress.
         stop: asked after every epoch; True ends the run early as if its epochs were over.
+        world: the processes that share the work; the first of them writes.
 
     Raises:
         BrfkitError: bad data or settings, a folder that holds a run already, or files that cannot be written.
     """
     started = time.perf_counter()
-    folder = Path(run_dir)
+    world = world or World()
+    folder = RunFolder(run_dir, config)
     dataset = load_dataset(config.data, seed=config.training.seed, data_dir=data_dir)
-    trainer = _make_trainer(config, dataset, backend)
-    stored = _prepare_folder(folder, config, resume, force)  # not before the data are there
-    run = _Run(folder, config, dataset, trainer, observer or Silent())
-    if stored is not None:
-        run.restore(stored)
-    with _quiet_collector(), one_torch_thread() if backend.name == "numba" else nullcontext():
+    trainer = _make_trainer(config, dataset, backend, world)
+    if world.first:  # not before the data are there
+        folder.prepare(resume, force)
+        if not (folder / RUN).exists():
+            write_facts(folder.path, describe(dataset, trainer.network.parameter_count(), trainer.backend.name))
+    world.share(None)
+    run = _Run(folder, dataset, trainer, observer or Silent())
+    if resume and (folder / LAST).exists():
+        run.restore(folder.load(LAST))
+    with _quiet_collector(), one_torch_thread() if trainer.backend.name == "numba" else nullcontext():
         diverged = run.go(stop or (lambda: False))
-    result = run.result(backend.name, time.perf_counter() - started, diverged)
-    with atomic_write(folder / RESULT, "w", force=True) as stream:
-        stream.write(json.dumps(result.to_dict(), indent=1) + "\n")
+        result = run.result(time.perf_counter() - started, diverged)
+    if world.first:
+        with atomic_write(folder / RESULT, "w", force=True) as stream:
+            stream.write(json.dumps(result.to_dict(), indent=1) + "\n")
     return result
 
 
@@ -131,52 +142,31 @@ def _quiet_collector() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _make_trainer(config: Config, dataset: Dataset, backend: Backend) -> Trainer:
-    network = config.network.build(dataset.channels, dataset.classes)
+def _make_trainer(config: Config, dataset: Dataset, backend: Backend, world: World) -> Trainer:
     training = config.training
-    init = config.network.initial_distributions()
-    weights = network.initialise(training.seed, np.dtype(training.dtype), init)
-    return Trainer(config, dataset, network, weights, backend)
-
-
-def _prepare_folder(folder: Path, config: Config, resume: bool, force: bool) -> Checkpoint | None:
-    """Make the folder and write the configuration; return the checkpoint to go on from, if any."""
-    text = json.dumps(config.to_dict(), indent=1) + "\n"
-    present = [name for name in (CONFIG, METRICS, BEST, LAST, RESULT) if (folder / name).exists()]
-    if present and resume:
-        found = (folder / CONFIG).read_text(encoding="utf-8") if CONFIG in present else ""
-        if found != text:
-            raise BrfkitError(f"{folder} holds a run with other settings; resume it with those, or use another folder")
-        return load_checkpoint(folder / LAST) if LAST in present else None
-    if present and not force:
-        raise BrfkitError(
-            f"{folder} holds a run already; use --resume to go on, --force to overwrite, or another folder"
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in present:
-            (folder / name).unlink()
-        for old in folder.glob("events.out.tfevents.*"):
-            old.unlink()
-    except OSError as error:
-        raise BrfkitError(f"{folder} cannot be used as a run folder: {error.strerror}") from None
-    with atomic_write(folder / CONFIG, "w", force=True) as stream:
-        stream.write(text)
-    return None
+    dtype = np.dtype(training.dtype)
+    if is_lstm(config):
+        baseline = build_lstm(config.network, dataset.channels, dataset.classes)
+        weights = baseline.initialise(training.seed, dtype)
+        return LstmTrainer(config, dataset, baseline, weights, LstmBackend(), world)
+    network = config.network.build(dataset.channels, dataset.classes)
+    weights = network.initialise(training.seed, dtype, config.network.initial_distributions())
+    return Trainer(config, dataset, network, weights, backend, world)
 
 
 class _Run:
     """The epochs of one run and what is written after each."""
 
-    def __init__(self, folder: Path, config: Config, dataset: Dataset, trainer: Trainer, observer: Observer) -> None:
-        self.folder, self.config, self.dataset = folder, config, dataset
+    def __init__(self, folder: RunFolder, dataset: Dataset, trainer: Trainer, observer: Observer) -> None:
+        self.folder, self.config, self.dataset = folder, folder.config, dataset
         self.trainer, self.observer = trainer, observer
+        self.writes = trainer.world.first
         self.rows: list[Row] = []
 
-    def restore(self, checkpoint: Checkpoint) -> None:
+    def restore(self, stored: Stored) -> None:
         try:
-            self.rows = [Row.from_values(values) for values in checkpoint.meta["rows"]]
-            self.trainer.restore(checkpoint.weights, checkpoint.extra, checkpoint.meta["trainer"])
+            self.rows = [Row.from_values(values) for values in stored.meta["rows"]]
+            self.trainer.restore(stored.weights, stored.extra, stored.meta["trainer"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise BrfkitError(
                 f"{self.folder / LAST} cannot be resumed from ({error!r}); use --force to start anew"
@@ -185,7 +175,7 @@ class _Run:
     def go(self, stop: Callable[[], bool]) -> str | None:
         """All epochs that are left; returns what diverged, if anything."""
         trainer, epochs = self.trainer, self.config.training.epochs
-        board = _Board(self.folder, trainer.epoch)
+        board = Board(self.folder.path, trainer.epoch) if self.writes else None
         self.observer.started(trainer, trainer.epoch, epochs)
         try:
             if not self.rows:
@@ -194,11 +184,13 @@ class _Run:
                 row = trainer.train_epoch(self.observer.step)
                 self._finish_epoch([row, *trainer.measure()], board)
         except DivergedError as error:
-            log.warning("%s; the last good checkpoint is %s", error, self.folder / LAST)
-            return str(error)
+            text = f"{error}; the last good checkpoint is {self.folder / LAST}, of epoch {self.rows[-1].epoch}"
+            log.warning("%s", text)
+            return text
         finally:
-            board.close()
-            if self.rows:
+            if board is not None:
+                board.close()
+            if self.rows and self.writes:
                 write_metrics(self.folder / METRICS, self.rows)
                 self._picture()
         return None
@@ -207,26 +199,30 @@ class _Run:
         patience = self.config.training.patience
         return patience is not None and self.trainer.epoch - best_epoch(self.rows) >= patience
 
-    def _finish_epoch(self, rows: list[Row], board: _Board) -> None:
+    def _finish_epoch(self, rows: list[Row], board: Board | None) -> None:
         self.rows += rows
         best = best_epoch(self.rows)
-        # The best one first: when the last one is there, everything that it tells of is there too.
+        if board is not None:
+            self._write(best)
+            board.add(rows)
+        self.observer.epoch(rows, best)
+
+    def _write(self, best: int) -> None:
+        """The last checkpoint after all else: when it is there, everything that it tells of is there too."""
+        if self.config.training.keep_weights:
+            self.folder.keep_weights(self.trainer.epoch, self.trainer.module.weights())
         if best == self.trainer.epoch:
             self._save(BEST, {}, {})
         arrays, plain = self.trainer.state_arrays()
         self._save(LAST, arrays, {"trainer": plain, "rows": [row.to_values() for row in self.rows]})
         write_metrics(self.folder / METRICS, self.rows)
-        board.add(rows)
-        self.observer.epoch(rows, best)
 
     def _save(self, name: str, arrays: dict[str, Any], meta: dict[str, Any]) -> None:
         order = self.dataset.permutation
         if order is not None:
             arrays = {**arrays, "permutation": order}
         meta = {"epoch": self.trainer.epoch, "config": self.config.to_dict(), **meta}
-        save_checkpoint(
-            self.folder / name, Checkpoint(self.trainer.network, self.trainer.module.weights(), meta, arrays)
-        )
+        self.folder.save(name, self.trainer.network, Stored(self.trainer.module.weights(), meta, arrays))
 
     def _picture(self) -> None:
         from brfkit.plotting.curves import learning_curve
@@ -235,13 +231,13 @@ class _Run:
         with atomic_path(self.folder / CURVE, force=True) as path:
             learning_curve(self.rows, title).savefig(path)
 
-    def result(self, backend: str, seconds: float, diverged: str | None) -> Result:
+    def result(self, seconds: float, diverged: str | None) -> Result:
         best = best_epoch(self.rows)
         at_best = {row.split: row for row in self.rows if row.epoch == best}
         chosen = at_best.get(TEST) or next(iter(at_best.values()))
         peak = peak_bytes()
         return Result(
-            run_dir=str(self.folder),
+            run_dir=str(self.folder.path),
             dataset=self.config.data.dataset,
             neuron=self.config.network.neuron,
             parameters=self.trainer.network.parameter_count(),
@@ -251,24 +247,21 @@ class _Run:
             test_loss=chosen.loss,
             spikes_per_sample=chosen.spikes_per_sample,
             seconds=seconds,
-            backend=backend,
+            backend=self.trainer.backend.name,
             peak_memory_mib=math.nan if peak is None else peak / 2**20,
             diverged=diverged,
+            spikes_by_layer=self._spikes_by_layer(chosen) if self.writes else None,
         )
 
-
-class _Board:
-    """TensorBoard's event files; steps that a resumed run repeats replace the old ones."""
-
-    def __init__(self, folder: Path, epoch: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        self._writer = SummaryWriter(str(folder), purge_step=epoch + 1 if epoch else None)
-
-    def add(self, rows: list[Row]) -> None:
-        for row in rows:
-            for key in ("loss", "accuracy", "spikes_per_sample"):
-                self._writer.add_scalar(f"{key}/{row.split}", getattr(row, key), row.epoch)
-
-    def close(self) -> None:
-        self._writer.close()
+    def _spikes_by_layer(self, chosen: Row) -> list[float]:
+        """Spikes per sample of every hidden layer at the best epoch; of several layers they have to be counted."""
+        layers = self.trainer.network.spiking_layers
+        if len(layers) < 2:
+            return [chosen.spikes_per_sample] * len(layers)
+        split = self.trainer.test_split if chosen.split == TEST else self.trainer.validation_split
+        assert split is not None
+        weights, counts = self.folder.load(BEST).weights, np.zeros(len(layers))
+        for x, _ in batches(split, 256, np.dtype(self.config.training.dtype)):
+            trace = self.trainer.backend.scan(self.trainer.network, weights, x)
+            counts += [trace.spike_counts[layer.name].sum() for layer in layers]
+        return [float(count) / len(split) for count in counts]

@@ -13,7 +13,7 @@ from brfkit.events import Events
 from brfkit.network import Layer, Network, Weights
 
 # Size of the input current that lets a neuron fire at a few per cent to a third of the steps with δ = 0.01.
-DRIVE = {"brf": 60.0, "rf": 25.0, "bhrf": 60.0, "alif": 1.0, "lif": 10.0, "rf-izhikevich": 25.0}
+DRIVE = {"brf": 60.0, "rf": 25.0, "bhrf": 60.0, "alif": 1.0, "lif": 10.0, "rf-izhikevich": 25.0, "se-adlif": 15.0}
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ CASES = (
     Case("spikes-out", "brf", 8, 37, (33,), "float32", readout=None, surrogate="multi_gaussian"),
     Case("events", "brf", 17, 70, (33,), "float32", inputs=12, events=True),
     Case("events-feed-forward", "lif", 1, 37, (7,), "float64", inputs=12, recurrent=False, events=True),
+    Case("se-adlif", "se-adlif", 9, 37, (13,)),
 )
 RUNS = [(case, dtype) for case in CASES for dtype in case.dtypes.split()]
 

@@ -133,13 +133,14 @@ def test_a_killed_run_resumes_to_the_same_metrics(start, command, trained, tmp_p
         np.testing.assert_array_equal(value, expected[name], err_msg=name)
 
 
-def test_an_interrupted_run_can_be_resumed(start, command, tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_can_be_resumed(start, command, tmp_path, number, code):
     folder = tmp_path / "interrupted"
     child = start("train", *SMALL, "--epochs", "2000", "--run-dir", str(folder), "--json")
     wait_for_epoch(child, folder, 1)
-    child.send_signal(signal.SIGINT)
+    child.send_signal(number)
     out, err = child.communicate(timeout=60)
-    assert child.returncode == 130
+    assert child.returncode == code
     assert out == ""
     assert "Traceback" not in err
     assert not list(folder.glob(".brfkit-*"))
@@ -152,3 +153,63 @@ def test_an_interrupted_run_can_be_resumed(start, command, tmp_path):
     config = resolve(file=folder / "config.json")
     resumed = train(config, folder, get_backend("numba", threads=1), resume=True, stop=lambda: True)
     assert resumed.epochs == last >= 1
+
+
+def test_several_seeds_are_run_resumed_and_compared(command, tmp_path):
+    folder = tmp_path / "seeds"
+    result = command("train", *SMALL, "--epochs", "1", "--seeds", "0-1", "--run-dir", folder, "--json")
+    assert result.code == 0
+    values = json.loads(result.out)
+    assert values.keys() >= TRAIN_KEYS
+    runs = [json.loads((folder / f"seed-{seed}" / "result.json").read_text()) for seed in (0, 1)]
+    accuracies = [run["test_accuracy"] for run in runs]
+    assert values["test_accuracy"] == pytest.approx(np.mean(accuracies))
+    assert values["test_accuracy_std"] == pytest.approx(np.std(accuracies, ddof=1))
+    assert (values["seeds"], values["runs"]) == ([0, 1], runs)
+    assert json.loads((folder / "seeds.json").read_text()) == values
+    refused = command("train", *SMALL, "--epochs", "1", "--seeds", "0-1", "--run-dir", folder)
+    assert refused.code == 1
+    assert re.fullmatch(r"Error: .*seed-0 holds a run already.*\n", refused.err)
+    before = (folder / "seed-0" / "last.npz").stat().st_mtime_ns
+    more = command("train", "--seeds", "0-2", "--run-dir", folder, "--resume", "--threads", "1")
+    assert more.code == 0
+    assert "seed 2" in more.err
+    assert "seed 0" not in more.err
+    assert (folder / "seed-0" / "last.npz").stat().st_mtime_ns == before
+    config = json.loads((folder / "seed-2" / "config.json").read_text())
+    assert (config["network"]["hidden"], config["training"]["seed"]) == ([16], 2)
+
+    table = tmp_path / "table.csv"
+    compared = command("compare", folder, "--json", "--out", table, "--plot", tmp_path / "curves.png")
+    assert compared.code == 0
+    (group,) = json.loads(compared.out)["groups"]
+    assert group["seeds"] == [0, 1, 2]
+    assert group["firing_rate_mean"] == pytest.approx(group["spikes_per_sample_mean"] / (250 * 16))
+    again = command("compare", folder, "--out", table)
+    assert again.code == 1
+    assert re.fullmatch(r"Error: .*--force.*\n", again.err)
+
+
+@pytest.mark.parametrize("arguments", [("--seeds", "0-1", "--seed", "3"), ("--seeds", "4-1"), ("--seeds", "x")])
+def test_wrong_lists_of_seeds_are_wrong_usage(command, arguments):
+    assert command("train", *SMALL, *arguments).code == 2
+
+
+def test_baseline_has_no_spikes(command, tmp_path):
+    result = command("train", *SMALL, "--neuron", "lstm", "--epochs", "1", "--run-dir", tmp_path / "lstm", "--json")
+    assert result.code == 0
+    values = json.loads(result.out)
+    assert (values["neuron"], values["spikes_per_sample"], values["backend"]) == ("lstm", 0.0, "torch")
+    refused = command("train", *SMALL, "--neuron", "lstm", "--backend", "numba", "--run-dir", tmp_path / "other")
+    assert refused.code == 1
+    assert re.fullmatch(r"Error: backend numba has no LSTM.*\n", refused.err)
+
+
+def test_a_diverged_run_names_what_went_first_and_the_last_good_checkpoint(command, tmp_path):
+    result = command(
+        "train", *SMALL, "--neuron", "rf", "--lr", "1e18", "--epochs", "3", "--run-dir", tmp_path / "run", "--json"
+    )
+    told = json.loads(result.out)["diverged"]
+    assert re.search(r"epoch \d+, batch \d+: .*hidden0.* is not finite", told)
+    assert f"the last good checkpoint is {tmp_path / 'run' / 'last.npz'}, of epoch " in told
+    assert open_checkpoint(tmp_path / "run" / "last.npz").weights

@@ -7,6 +7,7 @@ import pytest
 from brfkit.errors import BrfkitError
 from brfkit.neurons import NEURONS, Normal, Uniform
 from brfkit.training.config import Config, merge, read_config_file
+from brfkit.training.lstm import build_lstm
 from brfkit.training.presets import find_preset, preset_names
 from brfkit.training.resolve import parse_settings, published, resolve
 
@@ -15,8 +16,10 @@ from brfkit.training.resolve import parse_settings, published, resolve
 def test_every_preset_resolves_and_builds(name):
     dataset, _, neuron = name.partition("-")
     config = resolve(dataset, neuron or None)
-    network = config.network.build(4, 6)
-    network.initialise(0, init=config.network.initial_distributions())
+    if neuron == "lstm":
+        build_lstm(config.network, 4, 6).initialise(0)
+    else:
+        config.network.build(4, 6).initialise(0, init=config.network.initial_distributions())
     assert config.network.neuron == (neuron or "brf")
 
 
@@ -72,6 +75,12 @@ def test_order_of_precedence(tmp_path):
         ({"network": []}, "keys and values"),
         ({"task": {"loss_on": "first"}}, "last"),
         ({"task": {"loss_on": "mean"}, "training": {"tbptt": 5}}, "tbptt"),
+        ({"training": {"accumulate": 0}}, "at least 1"),
+        ({"training": {"accumulate": 2, "tbptt": 5}}, "tbptt"),
+        ({"training": {"epochs": 3, "warmup_epochs": 3}}, "below training.epochs"),
+        ({"training": {"input_dropout": 1.0}}, "below 1"),
+        ({"training": {"rate_penalty": -1.0}}, "not be negative"),
+        ({"training": {"rate_target": 1.5}}, "below 1"),
     ],
 )
 def test_refused(sections, text):
@@ -102,4 +111,4 @@ def test_unknown_experiment_has_no_published_task():
     with pytest.raises(BrfkitError, match="published setting"):
         published("ecg", "lif")
     assert find_preset("nothing", None) == (None, {})
-    assert all(name.partition("-")[2] in {"", *NEURONS} for name in preset_names())
+    assert all(name.partition("-")[2] in {"", "lstm", *NEURONS} for name in preset_names())

@@ -53,7 +53,8 @@ def compile_text(text: str) -> dict[str, Any]:
 def _simd_text() -> bytes:
     from brfkit.backends.numba_cpu import simd
 
-    return Path(simd.__file__).read_bytes()
+    folder = Path(simd.__file__).parent
+    return b"".join(path.read_bytes() for path in sorted(folder.glob("*.py")))
 
 
 def _digest(text: str) -> str:

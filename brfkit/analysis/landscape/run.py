@@ -1,0 +1,232 @@
+"""``brfkit landscape``: the error surface around a trained network."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from brfkit.analysis.landscape.compute import Block, Stop, compute, stopping
+from brfkit.analysis.landscape.directions import Directions
+from brfkit.analysis.landscape.figures import Figures, figures
+from brfkit.analysis.landscape.hessian import Spectrum, flat, loss_gradient, replaced, top_eigenvalues
+from brfkit.analysis.landscape.prepare import Prepared, Request, prepare
+from brfkit.analysis.landscape.store import read_surface, write_surface
+from brfkit.analysis.landscape.surface import Surface
+from brfkit.analysis.landscape.workers import Crew
+from brfkit.errors import BrfkitError
+from brfkit.files import PathLike, check_writable
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """Which Hessian is wanted.
+
+    Attributes:
+        eigenvalues: how many of the largest; 0 is none.
+        samples: the first so many of the surface's samples.
+        step: see :func:`brfkit.analysis.landscape.hessian.top_eigenvalues`.
+    """
+
+    eigenvalues: int = 0
+    samples: int = 100
+    step: float = 1e-2
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """What :func:`landscape` returns.
+
+    Attributes:
+        surface: points and what is known of them.
+        figures: of the surface.
+        spectrum: of the Hessian, None where it was not asked for.
+        evaluations: points evaluated now, not in an earlier run.
+        seconds: wall time of those.
+        out: file, or None.
+    """
+
+    surface: Surface
+    figures: Figures
+    spectrum: Spectrum | None
+    evaluations: int
+    seconds: float
+    out: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object of the command."""
+        settings, spectrum = self.surface.settings, self.spectrum
+        return {
+            "checkpoint": settings.checkpoint,
+            "neuron": settings.neuron,
+            "dataset": settings.dataset,
+            "backend": settings.backend,
+            "points": settings.points,
+            "samples": settings.samples,
+            "epoch": settings.epoch,
+            **self.figures.to_dict(),
+            "accuracy_center": self.surface.centre("accuracy"),
+            "spikes_per_sample_center": self.surface.centre("spikes_per_sample"),
+            "hessian_eigenvalues": None if spectrum is None else spectrum.eigenvalues,
+            "hessian_residuals": None if spectrum is None else spectrum.residuals,
+            "path_shares": self.surface.directions.shares,
+            "done": int(self.surface.done.sum()),
+            "seconds": self.seconds,
+            "evaluations_per_second": self.evaluations / self.seconds if self.evaluations else None,
+            "out": self.out,
+        }
+
+
+def describe(surface: Surface, radius: float = 0.25, out: PathLike | None = None) -> Landscape:
+    """A surface that is there already, with its figures."""
+    done = surface.done[: surface.grid_size].reshape(surface.shape)
+    found = figures(surface.alpha, surface.beta, surface.grid("loss"), done, surface.centre("loss"), radius)
+    return Landscape(surface, found, None, 0, 0.0, None if out is None else str(out))
+
+
+def landscape(
+    checkpoint: str | Path,
+    dataset: str | None = None,
+    *,
+    out: PathLike | None = None,
+    resume: bool = False,
+    force: bool = False,
+    block: int = 16,
+    radius: float = 0.25,
+    curvature: Curvature | None = None,
+    crew: Crew | None = None,
+    progress: Progress | None = None,
+    matching: Progress | None = None,
+    multiplying: Callable[[int], None] | None = None,
+    **request: Any,
+) -> Landscape | None:
+    """Evaluate a network at every point of a grid around its weights.
+
+    Args:
+        checkpoint: run folder, checkpoint file, or published ``.pt``.
+        dataset: None takes the one of the run.
+        out: HDF5 file; holds every finished block from its end on. None keeps the surface in memory only.
+        resume: go on with the surface in `out`, if there is one.
+        force: overwrite it.
+        block: points that are evaluated together; changes neither results nor the file.
+        radius: of the sharpness.
+        curvature: eigenvalues of the Hessian that are wanted too.
+        crew: the processes that share the work; None is this one alone.
+        progress: called with points done and in all.
+        matching: called with epochs done and in all, for `match_loss`.
+        multiplying: called with the products taken for the Hessian.
+        request: neuron, permutation, split, samples, sample_seed, points, bound, line, directions, parameters,
+            match_loss, match_epoch, batch_size, dtype, backend, threads, data_dir, seed; see the command's options.
+
+    Returns:
+        The surface and its figures; None in a process that only helps.
+
+    Raises:
+        BrfkitError: impossible settings, or a file in `out` that is in the way or belongs to another surface.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; what was finished is in `out`.
+    """
+    if block < 1:
+        raise BrfkitError(f"block must be at least 1, not {block}")
+    wanted = Request(dataset=dataset, **request)
+    with stopping() as stop:
+        if crew is not None and not crew.writes:
+            ready = prepare(checkpoint, wanted)
+            crew.follow(ready.settings, lambda directions: _block(ready, directions, stop, None))
+            return None
+        try:
+            if out is not None:
+                check_writable(out, force or resume)
+            ready = prepare(checkpoint, wanted, matching)
+            surface = _begin(ready, out, resume, force)
+        except BrfkitError:
+            if crew is not None:
+                crew.failed()
+            raise
+        count, seconds = _evaluate(ready, surface, stop, block, out, crew, progress)
+        spectrum = _spectrum(ready, surface.directions, curvature or Curvature(), multiplying)
+    return replace(describe(surface, radius, out), spectrum=spectrum, evaluations=count, seconds=seconds)
+
+
+def _begin(ready: Prepared, out: PathLike | None, resume: bool, force: bool) -> Surface:
+    """The surface to go on with, or a new one, which is written at once."""
+    if out is not None and resume and Path(out).exists():
+        surface = read_surface(out)
+        different = ready.settings.difference(surface.settings)
+        if different is not None:
+            raise BrfkitError(
+                f"{out} holds another surface: {different}; use the same settings, another file, or --force"
+            )
+        surface.directions.check(ready.subject.network)
+        return surface
+    surface = Surface(ready.settings, ready.directions())
+    if out is not None:
+        write_surface(out, surface, force)
+    return surface
+
+
+def _evaluate(
+    ready: Prepared,
+    surface: Surface,
+    stop: Stop,
+    size: int,
+    out: PathLike | None,
+    crew: Crew | None,
+    progress: Progress | None,
+) -> tuple[int, float]:
+    """Number of points that were evaluated, and seconds."""
+    began, left, total = time.perf_counter(), len(surface.pending), len(surface.done)
+    count, lock = total - left, Lock()
+
+    def point_done() -> None:
+        nonlocal count
+        with lock:
+            count = max(count + 1, int(surface.done.sum()))
+            if progress is not None:
+                progress(min(count, total), total)
+
+    def save() -> None:
+        if out is not None:
+            write_surface(out, surface, force=True)
+        if progress is not None:
+            progress(int(surface.done.sum()), total)
+
+    block = _block(ready, surface.directions, stop, point_done)
+    if crew is not None:
+        crew.lead(surface, block, size, save)
+    else:
+        compute(surface, block, size, save)
+    return left, time.perf_counter() - began
+
+
+def _block(ready: Prepared, directions: Directions, stop: Stop, point_done: Callable[[], None] | None) -> Block:
+    return Block(ready.evaluator, ready.centre, directions, ready.settings.dtype, stop, point_done)
+
+
+def _spectrum(
+    ready: Prepared, directions: Directions, wanted: Curvature, progress: Callable[[int], None] | None
+) -> Spectrum | None:
+    """Eigenvalues of the Hessian with respect to the weights that move."""
+    if not wanted.eigenvalues:
+        return None
+    subject, names = ready.subject, directions.names
+    centre = {name: value.astype(np.float64) for name, value in ready.centre.items()}
+    split = subject.split.take(wanted.samples)
+
+    def gradient(values: Any) -> Any:
+        found = loss_gradient(
+            subject.network, replaced(centre, names, values), split, subject.task, subject.backend,
+            ready.settings.batch_size,
+        )  # fmt: skip
+        return flat(found, names)
+
+    return top_eigenvalues(
+        gradient, flat(centre, names), wanted.eigenvalues, step=wanted.step, seed=ready.settings.seed,
+        progress=progress,
+    )  # fmt: skip

@@ -1,0 +1,65 @@
+"""What a network costs per sample: synaptic operations and firing rate. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from brfkit.data import Split
+from brfkit.events import Events
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Figures per sample.
+
+    Attributes:
+        firing_rate: share of the spiking neurons that spike at a step.
+        effective: synaptic operations that are done: one for each synapse that an input other than 0, or a spike,
+            reaches.
+        dense: synaptic operations of the same network without regard to zeros: all synapses at every step.
+    """
+
+    firing_rate: float
+    effective: float
+    dense: float
+
+
+def active_inputs(split: Split, chunk: int = 256) -> float:
+    """Input values other than 0, or events, per sample."""
+    found = 0
+    for start in range(0, len(split), chunk):
+        x, _ = split.batch(np.arange(start, min(start + chunk, len(split))), np.float32)
+        found += int((x.indptr[:, -1] - x.indptr[:, 0]).sum() if isinstance(x, Events) else np.count_nonzero(x))
+    return found / max(len(split), 1)
+
+
+def cost(
+    hidden: Sequence[int],
+    outputs: int,
+    recurrent: bool,
+    steps: int,
+    channels: int,
+    active: float,
+    spikes: Mapping[int, float],
+) -> Cost:
+    """Cost of a network of spiking layers in a row and a readout.
+
+    Args:
+        hidden: units of the spiking layers.
+        outputs: units of the readout.
+        recurrent: whether the spiking layers have recurrent weights.
+        steps, channels: T and I of the input.
+        active: input values other than 0 per sample.
+        spikes: per sample, by the number of the layer.
+    """
+    sizes = [*hidden, outputs]
+    effective, dense = active * sizes[0], float(steps * channels * sizes[0])
+    for index, units in enumerate(hidden):
+        fan_out = sizes[index + 1] + (units if recurrent else 0)
+        effective += spikes[index] * fan_out
+        dense += steps * units * fan_out
+    rate = sum(spikes.values()) / (steps * sum(hidden))
+    return Cost(rate, effective, dense)

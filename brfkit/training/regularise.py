@@ -1,0 +1,82 @@
+"""Regularisers that need nothing but the scans: dropout of input, and a price on spikes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from brfkit.errors import BrfkitError
+from brfkit.events import Events
+from brfkit.network import Network
+
+_DROPOUT_STREAM = 3
+# Trained numbers of a readout that forgets everything within a step: its decay α is 0, or 1e-35.
+_FORGETTING = {"li": 1e-3, "li-sigmoid": -80.0}
+
+
+def drop_input(
+    x: NDArray | Events, samples: NDArray[np.int64], probability: float, seed: int, epoch: int
+) -> NDArray | Events:
+    """The input without a share of its values or events, drawn anew in every epoch.
+
+    What a sample loses follows from seed, epoch and its number alone, not from the batch. Nothing is scaled here: the
+    weights of the input are, by 1 / (1 - probability).
+
+    Args:
+        x: [T, B, I] or events.
+        samples: [B], numbers of the samples in the training set.
+    """
+    streams = [np.random.default_rng([seed, _DROPOUT_STREAM, epoch, int(sample)]) for sample in samples]
+    if not isinstance(x, Events):
+        kept = np.stack([rng.random((x.shape[0], x.shape[2])) >= probability for rng in streams], 1)  # [T, B, I]
+        return x * kept
+    indices, indptr, start = [], np.zeros_like(x.indptr), 0
+    for b, rng in enumerate(streams):
+        first, last = int(x.indptr[b, 0]), int(x.indptr[b, -1])
+        kept = rng.random(last - first) >= probability
+        before = np.concatenate([[0], np.cumsum(kept)])
+        indptr[b] = start + before[x.indptr[b] - first]
+        indices.append(x.indices[first:last][kept])
+        start += int(before[-1])
+    return Events(indptr, np.concatenate(indices), x.channels)
+
+
+class RateProbe:
+    """A network whose readout has one more unit, which gives the firing rate of the last hidden layer.
+
+    The unit takes the mean of all spikes and forgets them within the step, so that the gradient of a price on the rate
+    goes through the same fused scan as the rest.
+
+    Args:
+        network: one or several hidden layers and a leaky-integrator readout; with several, only the spikes of the last
+            one could be priced, so that is refused.
+    """
+
+    def __init__(self, network: Network) -> None:
+        readout = network.layers[-1]
+        if len(network.layers) != 2 or readout.neuron not in _FORGETTING:
+            raise BrfkitError("training.rate_penalty needs one hidden layer and a leaky-integrator readout")
+        self._name, self._forgetting = readout.name, _FORGETTING[readout.neuron]
+        self.network = replace(network, layers=(network.layers[0], replace(readout, units=readout.units + 1)))
+
+    def extend(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights of the network with the further unit, which is not trained."""
+        w_in = weights[f"{self._name}.w_in"]
+        hidden = w_in.shape[1]
+        more = {
+            "w_in": torch.full((1, hidden), 1.0 / hidden, dtype=w_in.dtype),
+            "tau_mem": torch.full((1,), self._forgetting, dtype=w_in.dtype),
+            "bias": torch.zeros(1, dtype=w_in.dtype),
+        }
+        names = {f"{self._name}.{name}": value for name, value in more.items()}
+        return {name: torch.cat([w, names[name]]) if name in names else w for name, w in weights.items()}
+
+
+def rate_price(rate: Tensor, penalty: float, target: float) -> Tensor:
+    """``penalty`` times what the firing rates of the samples [B] exceed ``target`` by, on average."""
+    return penalty * torch.clamp(rate - target, min=0.0).mean()

@@ -1,0 +1,245 @@
+"""Comparison of runs: grouping, figures that can be worked out by hand, tables, and what is left out."""
+
+import csv
+import io
+import json
+import math
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from brfkit.analysis.compare import compare, epoch_of_share, figures
+from brfkit.analysis.compare_labels import label_groups
+from brfkit.analysis.compare_tables import curves_csv, duration, to_csv, to_latex, to_markdown, write_table
+from brfkit.errors import BrfkitError
+from brfkit.training.config import Config
+from brfkit.training.history import TEST, TRAIN, VALIDATION, Row, write_metrics
+
+FACTS = {"parameters": 45, "steps": 50, "channels": 2, "classes": 3, "active_inputs": 10.0}
+
+
+def make_run(folder, accuracies, *, losses=None, spikes=20.0, finished=True, facts=FACTS, split=TEST, **sections):
+    """A run folder as training leaves it, with these accuracies from epoch 0 on and falling validation loss."""
+    folder.mkdir(parents=True)
+    config = Config.from_dict({"data": {"dataset": "ecg"}, **sections})
+    (folder / "config.json").write_text(json.dumps(config.to_dict()))
+    losses = losses or [10.0 - e for e in range(len(accuracies))]
+    rows = [Row(e, VALIDATION, losses[e], 0.0, 0.0, 0.5) for e in range(len(accuracies))]
+    rows += [Row(e, split, losses[e], a, spikes, 1.0) for e, a in enumerate(accuracies)]
+    rows += [Row(e, TRAIN, 1.0, 50.0, 9.0, 2.0) for e in range(1, len(accuracies))]
+    write_metrics(folder / "metrics.csv", sorted(rows, key=lambda row: row.epoch))
+    (folder / "run.json").write_text(json.dumps(facts))
+    if finished:
+        (folder / "result.json").write_text(json.dumps({"diverged": None, "parameters": facts.get("parameters")}))
+    return folder
+
+
+def brf(seed=0, hidden=4, **training):
+    return {"network": {"neuron": "brf", "hidden": [hidden]}, "training": {"seed": seed, "epochs": 3, **training}}
+
+
+def test_epoch_of_share():
+    epochs, accuracy = np.arange(6), np.array([10.0, 94.9, 96.0, 99.0, 97.0, 100.0])
+    assert [epoch_of_share(epochs, accuracy, p) for p in (95, 98, 100)] == [2, 3, 5]
+    assert epoch_of_share(epochs, np.zeros(6), 95) == 0  # any epoch has all of nothing
+
+
+def test_figures_of_a_group_by_hand(tmp_path):
+    a = make_run(tmp_path / "a", [10.0, 78.0, 80.0], spikes=20.0, **brf(0))
+    b = make_run(tmp_path / "b", [20.0, 50.0, 90.0], spikes=40.0, **brf(1))
+    (group,) = compare([a, b]).groups
+    values = figures(group)
+    assert (values["label"], values["runs"], values["seeds"]) == ("brf", 2, [0, 1])
+    assert values["accuracy_mean"] == 85.0
+    assert values["accuracy_std"] == pytest.approx(math.sqrt(50.0))  # (5² + 5²) / (2 - 1)
+    assert values["accuracy_best"] == 90.0
+    assert values["spikes_per_sample_mean"] == 30.0
+    # 95 % of 80 is 76: epoch 1; 95 % of 90 is 85.5: epoch 2. The mean curve is 15, 64, 85: epoch 2.
+    assert (values["epoch_95_mean"], values["curve_epoch_95"]) == (1.5, 2)
+    assert values["seconds_mean"] == 3 * 0.5 + 3 * 1.0 + 2 * 2.0
+    # 10 inputs reach 4 neurons each; 30 spikes reach 4 neurons and 3 readouts each.
+    assert values["synaptic_operations_mean"] == 10 * 4 + 30 * (4 + 3)
+    assert values["synaptic_operations_dense_mean"] == 50 * (2 * 4 + 4 * 4 + 4 * 3)
+    assert values["firing_rate_mean"] == pytest.approx(30 / (50 * 4))
+    assert values["parameters"] == 45
+
+
+def test_the_figures_are_those_of_the_lowest_validation_loss(tmp_path):
+    a = make_run(tmp_path / "a", [10.0, 70.0, 60.0], losses=[3.0, 1.0, 2.0], **brf())
+    values = figures(compare([a]).groups[0])
+    assert (values["accuracy_mean"], values["best_epoch_mean"], values["final_accuracy_mean"]) == (70.0, 1.0, 60.0)
+
+
+def test_groups_differ_in_more_than_the_seed(tmp_path):
+    runs = [
+        make_run(tmp_path / f"{i}", [1.0, 2.0], **brf(seed, hidden, **more))
+        for i, (seed, hidden, more) in enumerate(
+            [(0, 4, {}), (0, 8, {}), (1, 4, {"keep_weights": True}), (0, 4, {"learning_rate": 0.2})]
+        )
+    ]
+    groups = compare(runs).groups
+    assert [[run.folder.name for run in group.runs] for group in groups] == [["0", "2"], ["1"], ["3"]]
+    assert len({group.label for group in groups}) == 3
+    named = compare(runs, labels=["x", "y", "z"]).groups
+    assert [group.label for group in named] == ["x", "y", "z"]
+    with pytest.raises(BrfkitError, match="2 labels for 3 groups"):
+        compare(runs, labels=["x", "y"])
+
+
+def test_labels_say_what_differs():
+    def config(**network):
+        return Config.from_dict({"data": {"dataset": "ecg"}, "network": network}).to_dict()
+
+    assert label_groups([config(), config(neuron="rf")]) == ["brf", "rf"]
+    cut = config(options={"smooth_reset": False})
+    assert label_groups([config(), cut]) == ["brf", "brf, no smooth reset"]
+    wide = config(hidden=[128, 64])
+    assert label_groups([config(), wide]) == ["brf, hidden 64", "brf, hidden 128-64"]
+    other = {**config(), "data": {**config()["data"], "dataset": "shd"}}
+    assert label_groups([config(), other]) == ["brf on ecg", "brf on shd"]
+
+
+def test_runs_of_different_lengths(tmp_path):
+    a = make_run(tmp_path / "a", [0.0, 50.0, 60.0], finished=False, **brf(0))
+    b = make_run(tmp_path / "b", [0.0, 70.0, 80.0, 90.0], **brf(1))
+    result = compare([a, b])
+    epochs, mean, std = result.groups[0].curve("accuracy")
+    np.testing.assert_array_equal(epochs, [0, 1, 2])
+    np.testing.assert_array_equal(mean, [0.0, 60.0, 70.0])
+    np.testing.assert_allclose(std, [0.0, np.sqrt(200), np.sqrt(200)])
+    assert any("not finished: epoch 2 of 3" in remark for remark in result.remarks)
+    assert any("2 to 3 epochs" in remark for remark in result.remarks)
+
+
+def test_broken_runs_are_named_and_left_out(tmp_path):
+    good = make_run(tmp_path / "good", [1.0, 2.0], **brf())
+    cut = make_run(tmp_path / "cut", [1.0, 2.0], **brf())
+    (cut / "metrics.csv").write_text("epoch,split\n1,te")
+    odd = make_run(tmp_path / "odd", [1.0, 2.0], **brf())
+    (odd / "config.json").write_text('{"training": {"epoch": 1}}')
+    blind = make_run(tmp_path / "blind", [1.0, 2.0], split=TRAIN, **brf())
+    bad = make_run(tmp_path / "bad", [1.0, 2.0], **brf())
+    (bad / "result.json").write_text("{")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    folders = [good, cut, odd, blind, bad, empty, tmp_path / "none"]
+    result = compare(folders)
+    assert [run.folder for group in result.groups for run in group.runs] == [good]
+    reasons = dict(result.left_out)
+    assert list(reasons) == [str(f) for f in folders[1:]]
+    assert "no test figures" in reasons[str(blind)]
+    assert "no config.json" in reasons[str(empty)]
+    assert "no such folder" in reasons[str(tmp_path / "none")]
+    with pytest.raises(BrfkitError, match="none of the folders"):
+        compare(folders[1:])
+
+
+def test_a_run_counts_once_and_seeds_of_one_folder_are_its_runs(tmp_path):
+    for seed in (0, 1, 10, 2):
+        make_run(tmp_path / "all" / f"seed-{seed}", [1.0, 2.0 + seed], **brf(seed))
+    (group,) = compare([tmp_path / "all", tmp_path / "all" / "seed-1"]).groups
+    assert [run.seed for run in group.runs] == [0, 1, 2, 10]
+    make_run(tmp_path / "again", [1.0, 2.0], **brf(1))
+    assert any("seed 1 is there 2 times" in r for r in compare([tmp_path / "all", tmp_path / "again"]).remarks)
+
+
+def test_runs_without_facts_have_no_cost(tmp_path):
+    old = make_run(tmp_path / "a", [1.0, 2.0], facts={"parameters": 7}, **brf())
+    comparison = compare([old])
+    assert math.isnan(figures(comparison.groups[0])["synaptic_operations_mean"])
+    assert "| – | – | – |" in to_markdown(comparison)
+
+
+def test_spikes_of_several_layers_come_from_the_result(tmp_path):
+    two = brf()
+    two["network"]["hidden"] = [4, 5]
+    run = make_run(tmp_path / "a", [1.0, 2.0], **two)
+    assert compare([run]).groups[0].runs[0].cost is None
+    (run / "result.json").write_text(json.dumps({"diverged": None, "spikes_by_layer": [6.0, 2.0]}))
+    cost = compare([run]).groups[0].runs[0].cost
+    assert cost.effective == 10 * 4 + 6 * (4 + 5) + 2 * (5 + 3)
+    assert cost.dense == 50 * (2 * 4 + 4 * (4 + 5) + 5 * (5 + 3))
+    assert cost.firing_rate == 8 / (50 * 9)
+
+
+def test_a_diverged_run_is_told(tmp_path):
+    run = make_run(tmp_path / "a", [1.0, 2.0], **brf())
+    (run / "result.json").write_text(json.dumps({"diverged": "training diverged in epoch 2"}))
+    assert compare([run]).remarks == (f"{run} diverged (training diverged in epoch 2)",)
+
+
+def test_tables(tmp_path):
+    a = make_run(tmp_path / "a", [10.0, 78.0, 80.0], spikes=2000.0, **brf(0))
+    b = make_run(tmp_path / "b", [20.0, 50.0, 90.0], spikes=4000.0, **brf(1))
+    c = make_run(tmp_path / "c", [20.0, 50.0, 90.0], **brf(1, 8))
+    comparison = compare([a, b, c], labels=["50 % & more", "wide|one"])
+    rows = list(csv.DictReader(io.StringIO(to_csv(comparison))))
+    assert [row["label"] for row in rows] == ["50 % & more", "wide|one"]
+    assert float(rows[0]["accuracy_std"]) == figures(comparison.groups[0])["accuracy_std"]
+    assert rows[0]["seeds"] == "0 1"
+    markdown = to_markdown(comparison)
+    lines = [line for line in markdown.splitlines() if line.startswith("|")]
+    assert len(lines) == 4
+    assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
+    assert "85.00 ± 7.07" in markdown
+    assert comparison.definition[1:] in markdown
+    latex = to_latex(comparison)
+    assert r"50 \% \& more" in latex
+    assert r"85.00 $\pm$ 7.07" in latex
+    assert r"3{,}000 $\pm$ 1{,}414" in latex
+    body = [line for line in latex.splitlines() if line.endswith(r"\\")]
+    assert len({line.replace(r"\&", "").count("&") for line in body}) == 1
+    curves = list(csv.DictReader(io.StringIO(curves_csv(comparison))))
+    assert len(curves) == 6
+    assert float(curves[1]["accuracy_mean"]) == 64.0
+    with pytest.raises(BrfkitError, match="must end in"):
+        write_table(tmp_path / "t.txt", comparison)
+
+
+def test_duration():
+    assert [duration(s) for s in (1.25, 59.96, 61.0, 3600.0, 7384.0)] == [
+        "1.2 s",
+        "60.0 s",
+        "1 min 01 s",
+        "1 h 00 min",
+        "2 h 03 min",
+    ]
+
+
+def test_picture_has_a_mark_and_a_band(tmp_path):
+    from brfkit.plotting.compare import compare_figure
+
+    runs = [make_run(tmp_path / f"{i}", [10.0, 70.0 + i, 80.0], **brf(i)) for i in range(2)]
+    runs.append(make_run(tmp_path / "x", [10.0, 70.0, 80.0, 90.0], **brf(0, 8)))
+    fig = compare_figure(compare(runs))
+    axes = fig.axes
+    assert len(axes) == 3
+    assert [len(ax.collections) for ax in axes] == [1, 1, 1]
+    line = axes[0].lines[0]
+    assert line.get_xdata()[line.get_markevery()[0]] == 2  # 95 % of 80 is 76
+    assert axes[0].get_ylabel() == "test accuracy (%)"
+    fig.savefig(tmp_path / "a.png")
+
+
+def test_forty_runs_in_three_seconds_without_torch(tmp_path):
+    """The command with its start; folders as large as those of 400 epochs."""
+    for i in range(40):
+        make_run(tmp_path / f"r{i}", list(np.linspace(10, 90, 401)), **brf(i % 5, 4 + i // 5))
+    code = (
+        "import sys; from brfkit.cli import run; code = run(sys.argv[1:]); "
+        "assert 'torch' not in sys.modules and 'matplotlib' not in sys.modules; sys.exit(code)"
+    )
+    before = os.times()
+    done = subprocess.run(
+        [sys.executable, "-c", code, "compare", *map(str, sorted(tmp_path.iterdir())), "--json"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    after = os.times()
+    # Processor time, so that what else runs on the machine does not count.
+    seconds = after.children_user + after.children_system - before.children_user - before.children_system
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["groups"]) == 8
+    assert seconds < 3.0
