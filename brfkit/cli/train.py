@@ -35,11 +35,13 @@ def _sizes(ctx: click.Context, param: click.Parameter, value: str | None) -> lis
 
 
 def _seeds(ctx: click.Context, param: click.Parameter, value: str | None) -> list[int] | None:
+    if value is None:
+        return None
     from brfkit.errors import BrfkitError
     from brfkit.training.seeds import parse_seeds
 
     try:
-        return None if value is None else parse_seeds(value)
+        return parse_seeds(value)
     except BrfkitError as error:
         raise click.BadParameter(str(error)) from None
 

@@ -49,7 +49,7 @@ def landscape_page(surfaces: Sequence[Surface], show: str = "loss", log: bool = 
             fig.add_trace(graph_objects.Scatter3d(**trace, showlegend=False), row=1, col=column + 1)
     fig.update_scenes(
         xaxis_title="α", yaxis_title="β", zaxis={"title": label, "range": [low, high]},
-        aspectratio={"x": 1, "y": 1, "z": 0.7},
+        aspectratio={"x": 1, "y": 1, "z": 0.7}, camera_eye={"x": 1.05, "y": -2.0, "z": 1.3},
     )  # fmt: skip
     fig.update_layout(margin={"l": 0, "r": 0, "t": 40, "b": 0}, title_font_size=14)
     page: str = fig.to_html(include_plotlyjs=True, full_html=True, div_id="landscape")

@@ -147,20 +147,21 @@ def distributed(processes, *arguments):
 
 @pytest.mark.slow
 def test_two_processes_train_as_one(tmp_path):
-    """In float64 the order of the additions is all that differs; 21 samples make batches of odd size (11 + 10) and,
-    with one sample in the last, one in which the second process has none."""
+    """In float64 the order of the additions is all that differs. 22 samples to train on make batches of odd size, 21
+    (11 and 10), and a last one of one sample, of which the second process has none. RF neurons spike from the start."""
     config = resolve(
         "tones",
+        "rf",
         overrides={
             "data": {"limit_train": 24, "limit_test": 20},
-            "network": {"hidden": [6]},
-            "training": {"epochs": 3, "batch_size": 21, "dtype": "float64", "accumulate": 1},
+            "network": {"hidden": [12]},
+            "training": {"epochs": 3, "batch_size": 21, "dtype": "float64"},
         },
     )
-    train(config, tmp_path / "one", get_backend("numba", threads=1))
+    assert train(config, tmp_path / "one", get_backend("numba", threads=1)).spikes_per_sample > 0
     settings = [
-        "--dataset", "tones", "--limit-train", 24, "--limit-test", 20, "--hidden", 6, "--epochs", 3, "--batch-size", 21,
-        "--dtype", "float64", "--json",
+        "--dataset", "tones", "--neuron", "rf", "--limit-train", 24, "--limit-test", 20, "--hidden", 12, "--epochs", 3,
+        "--batch-size", 21, "--dtype", "float64", "--json",
     ]  # fmt: skip
     done = distributed(2, *settings, "--run-dir", tmp_path / "two")
     assert json.loads(done.stdout)["epochs"] == 3  # exactly one object, from the first process
