@@ -23,6 +23,7 @@ FORMAT = "brfkit-checkpoint"
 VERSION = 1
 EXTRA = "extra/"
 META = "meta"
+LSTM_FORMAT = "brfkit-lstm"
 PLAIN_KINDS = "biufcS"  # not U: NumPy makes strings of any 32 bits, which crash later
 RUN_FILES = ("best.npz", "last.npz")
 
@@ -181,12 +182,16 @@ def _read_meta(text: NDArray | None) -> tuple[Network, dict[str, Any], list[str]
         raise BrfkitError("there is no meta text; this is not a checkpoint of brfkit")
     try:
         document = json.loads(text.item())
+        if document["format"] == LSTM_FORMAT:
+            raise BrfkitError("this is an LSTM, a baseline without spikes; its figures are in the folder of its run")
         if document["format"] != FORMAT:
             raise ValueError("another format")
         version, meta, description = document["version"], document["meta"], document["network"]
         extra = [str(name) for name in document["extra"]]
         if not isinstance(meta, dict):
             raise TypeError("meta is not an object")
+    except BrfkitError:
+        raise
     except Exception as error:  # damaged JSON: ValueError, KeyError, TypeError, RecursionError
         raise BrfkitError(f"the meta text is damaged ({type(error).__name__})") from error
     if version != VERSION:

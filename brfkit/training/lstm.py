@@ -14,13 +14,13 @@ from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
 from brfkit.backends.base import Backend, Gradients, Input, Trace
+from brfkit.checkpoint import LSTM_FORMAT
 from brfkit.errors import BrfkitError
 from brfkit.events import Events
 from brfkit.files import PathLike, atomic_write, read_stored_zip
 from brfkit.training.config import LSTM, Config, NetworkConfig
 from brfkit.training.loop import Trainer
 
-FORMAT = "brfkit-lstm"
 _META, _EXTRA = "meta", "extra/"
 
 
@@ -156,7 +156,7 @@ class LstmTrainer(Trainer):
 def save_lstm(path: PathLike, network: LstmNetwork, weights: Mapping[str, NDArray], meta: Any, extra: Any) -> None:
     """Write weights, further arrays and plain values to one ``.npz``, whole or not at all."""
     size = {"inputs": network.inputs, "hidden": list(network.hidden), "outputs": network.outputs}
-    text = json.dumps({"format": FORMAT, "network": size, "meta": meta}).encode()
+    text = json.dumps({"format": LSTM_FORMAT, "network": size, "meta": meta}).encode()
     arrays = {**weights, **{_EXTRA + name: value for name, value in extra.items()}, _META: np.array(text)}
     with atomic_write(path, "wb", force=True) as stream:
         np.savez(stream, **arrays)
@@ -174,7 +174,7 @@ def load_lstm(path: PathLike) -> tuple[dict[str, NDArray], dict[str, Any], dict[
             name.removesuffix(".npy"): np.load(io.BytesIO(data), allow_pickle=False) for name, data in members.items()
         }
         document = json.loads(arrays.pop(_META).item())
-        if document["format"] != FORMAT:
+        if document["format"] != LSTM_FORMAT:
             raise ValueError("another format")
     except Exception as error:  # damaged headers raise anything
         raise BrfkitError(f"{path} is no checkpoint of an LSTM ({type(error).__name__})") from None

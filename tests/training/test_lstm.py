@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from brfkit.backends import get_backend
+from brfkit.checkpoint import open_checkpoint
 from brfkit.errors import BrfkitError
 from brfkit.training.history import read_metrics
 from brfkit.training.lstm import LstmNetwork, build_lstm, load_lstm, run_lstm, save_lstm
@@ -64,6 +65,8 @@ def test_run_learns_without_spikes_and_resumes(tmp_path):
     train(config, tmp_path / "b", backend, stop=lambda: next(stops))
     train(config, tmp_path / "b", backend, resume=True)
     assert figures(tmp_path / "b") == figures(tmp_path / "a")
+    with pytest.raises(BrfkitError, match="this is an LSTM, a baseline without spikes"):
+        open_checkpoint(tmp_path / "a")
     for name in ("best.npz", "last.npz"):
         a, b = load_lstm(tmp_path / "a" / name), load_lstm(tmp_path / "b" / name)
         for key in a[0]:
