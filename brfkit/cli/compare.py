@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
+from brfkit.cli.checks import PICTURES, suffix
 from brfkit.cli.options import common, print_json
 
-PICTURES = (".png", ".svg", ".pdf")
 TABLES = (".csv", ".md", ".tex")
-
-
-def _suffix(allowed: tuple[str, ...]) -> Any:
-    def check(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
-        for file in value if isinstance(value, tuple) else (value,):
-            if file is not None and Path(file).suffix not in allowed:
-                raise click.BadParameter(f"{file!r} must end in {', '.join(allowed)}")
-        return value
-
-    return check
 
 
 @click.command()
@@ -28,11 +17,11 @@ def _suffix(allowed: tuple[str, ...]) -> Any:
 @click.option("--split", type=click.Choice(["test", "validation"]), default="test", show_default=True)
 @click.option("--label", "labels", multiple=True, metavar="TEXT",
               help="Name of a group, once for each in their order.  [default: what differs]")  # fmt: skip
-@click.option("--out", multiple=True, type=click.Path(dir_okay=False), callback=_suffix(TABLES), metavar="FILE",
+@click.option("--out", multiple=True, type=click.Path(dir_okay=False), callback=suffix(TABLES), metavar="FILE",
               help="The table: .csv, .md or .tex; may be repeated.")  # fmt: skip
-@click.option("--curves", type=click.Path(dir_okay=False), callback=_suffix((".csv",)),
+@click.option("--curves", type=click.Path(dir_okay=False), callback=suffix((".csv",)),
               help="Mean and deviation of every epoch: .csv.")  # fmt: skip
-@click.option("--plot", type=click.Path(dir_okay=False), callback=_suffix(PICTURES),
+@click.option("--plot", type=click.Path(dir_okay=False), callback=suffix(PICTURES),
               help="Learning curves: .png, .svg or .pdf.")  # fmt: skip
 @click.option("--log-epochs/--linear-epochs", default=None,
               help="Epochs in the picture.  [default: logarithmic beyond 50]")  # fmt: skip

@@ -6,25 +6,13 @@ from typing import Any
 
 import click
 
+from brfkit.cli.checks import PICTURES, constant, finite, interval, suffix, values
+from brfkit.cli.checks import settings as checked_settings
 from brfkit.cli.options import common, computing, print_json, print_table
-from brfkit.cli.simulate import PICTURES, _constant, _finite, _suffix, _values
 
 TABLES = (".csv", ".npz")
 PARTS = ("refractory", "smooth_reset", "divergence_boundary")
 MEASURES = ("sine", "chirp", "spikes")
-
-
-def _range(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, float] | None:
-    """LOW:HIGH."""
-    if value is None:
-        return None
-    low, colon, high = value.partition(":")
-    try:
-        if not colon:
-            raise ValueError
-        return float(low), float(high)
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is not a range such as 0.1:100") from None
 
 
 def _measures(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
@@ -39,8 +27,8 @@ def _measures(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 
 @click.command()
 @click.option("--neuron", default="brf", show_default=True, help="Model; `brfkit neurons` lists them.")
-@click.option("--omega", metavar="W", callback=_values, help="ω, rad per unit time: 10, or 5,10,20, or 5:50.")
-@click.option("--b-offset", metavar="B", callback=_values, help="Damping offset b', in the same forms.")
+@click.option("--omega", metavar="W", callback=values, help="ω, rad per unit time: 10, or 5,10,20, or 5:50.")
+@click.option("--b-offset", metavar="B", callback=values, help="Damping offset b', in the same forms.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any parameter or constant of the neuron.")
 @click.option("--no-refractory", is_flag=True, help="BRF without the refractory threshold.")
 @click.option("--no-smooth-reset", is_flag=True, help="BRF without the smooth reset.")
@@ -48,10 +36,10 @@ def _measures(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 @click.option("--vary", metavar="NAME[=VALUES]",
               help="Compare: dt=0.001,0.01 or omega=5,10,20; or a part, on and off: refractory, smooth-reset, "
               "divergence-boundary.")  # fmt: skip
-@click.option("--dt", type=click.FloatRange(0, min_open=True), default=0.01, show_default=True, callback=_finite,
+@click.option("--dt", type=click.FloatRange(0, min_open=True), default=0.01, show_default=True, callback=finite,
               help="Time step δ.")  # fmt: skip
 @click.option("--neurons", type=click.IntRange(1), help="Size of the population.  [default: 1, or as lists are long]")
-@click.option("--frequencies", metavar="LOW:HIGH", callback=_range,
+@click.option("--frequencies", metavar="LOW:HIGH", callback=interval,
               help="Input frequencies, rad per unit time.  [default: 0.1:100, below π/δ]")  # fmt: skip
 @click.option("--points", type=click.IntRange(2), default=200, show_default=True, help="How many of them.")
 @click.option("--scale", type=click.Choice(["log", "linear"]), help="[default: log; linear for 8 neurons and more]")
@@ -59,14 +47,14 @@ def _measures(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 @click.option("--measure", metavar="LIST", callback=_measures,
               help="Simulate: of sine,chirp,spikes, or none.  [default: all; sine,spikes for 8 neurons and more]",
               )  # fmt: skip
-@click.option("--amplitude", type=float, callback=_finite,
+@click.option("--amplitude", type=float, callback=finite,
               help="Current of a pulse of a spike train.  [default: lifts the state to 0.7 of the threshold]",
               )  # fmt: skip
-@click.option("--duration", type=click.FloatRange(0, min_open=True), default=20.0, show_default=True, callback=_finite,
+@click.option("--duration", type=click.FloatRange(0, min_open=True), default=20.0, show_default=True, callback=finite,
               help="Of spike trains, chirp and sines.")  # fmt: skip
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float64", show_default=True)
-@click.option("--out", type=click.Path(dir_okay=False), callback=_suffix(TABLES), help="All numbers: .csv or .npz.")
-@click.option("--plot", type=click.Path(dir_okay=False), callback=_suffix(PICTURES),
+@click.option("--out", type=click.Path(dir_okay=False), callback=suffix(TABLES), help="All numbers: .csv or .npz.")
+@click.option("--plot", type=click.Path(dir_okay=False), callback=suffix(PICTURES),
               help="Draw them: .png, .svg or .pdf.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Overwrite --out and --plot.")
 @computing
@@ -101,17 +89,6 @@ def command(as_json: bool, **options: Any) -> None:
         click.echo(f"written: {', '.join(files)}")
 
 
-def _settings(given: tuple[str, ...]) -> dict[str, str]:
-    """NAME=VALUE texts by name."""
-    settings = {}
-    for setting in given:
-        name, equals, text = setting.partition("=")
-        if not (name and equals):
-            raise click.UsageError(f"--set {setting!r} is not of the form NAME=VALUE.")
-        settings[name] = text
-    return settings
-
-
 def _variants(options: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """Names of what is compared, and what of the settings each changes."""
     if not options["vary"]:
@@ -140,9 +117,9 @@ def _respond(options: dict[str, Any], change: dict[str, Any]) -> Any:
     from brfkit.cli.progress import progress
     from brfkit.neurons import get_neuron
 
-    settings: dict[str, Any] = _settings(options["settings"])
+    settings: dict[str, Any] = checked_settings(options["settings"])
     spec = get_neuron(options["neuron"])
-    constants = {name: _constant(name, settings.pop(name)) for name in list(settings) if name in spec.constants}
+    constants = {name: constant(name, settings.pop(name)) for name in list(settings) if name in spec.constants}
     for name in ("omega", "b_offset"):
         if options[name] is not None:
             settings[name] = options[name]

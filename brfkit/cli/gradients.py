@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
+from brfkit.cli.checks import PICTURES, suffix
 from brfkit.cli.options import common, computing, data_dir, limit_threads, print_json
-
-PICTURES = (".png", ".svg", ".pdf")
-
-
-def _suffix(allowed: tuple[str, ...]) -> Any:
-    def check(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-        if value is not None and Path(value).suffix not in allowed:
-            raise click.BadParameter(f"{value!r} must end in {', '.join(allowed)}")
-        return value
-
-    return check
 
 
 @click.command()
@@ -32,8 +21,8 @@ def _suffix(allowed: tuple[str, ...]) -> Any:
 @click.option("--check", is_flag=True, help="Compare with autograd (torch backend) on the first sample.")
 @click.option("--permutation", type=click.Path(dir_okay=False), help="psmnist: order of the pixels (.npy).")
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float64", show_default=True)
-@click.option("--out", type=click.Path(dir_okay=False), callback=_suffix((".csv",)), help="All numbers: .csv.")
-@click.option("--plot", type=click.Path(dir_okay=False), callback=_suffix(PICTURES),
+@click.option("--out", type=click.Path(dir_okay=False), callback=suffix((".csv",)), help="All numbers: .csv.")
+@click.option("--plot", type=click.Path(dir_okay=False), callback=suffix(PICTURES),
               help="Draw them: .png, .svg or .pdf.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Overwrite --out and --plot.")
 @data_dir

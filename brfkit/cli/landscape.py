@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from brfkit.cli.checks import PICTURES, suffix
 from brfkit.cli.options import common, computing, data_dir, print_json, print_table
 from brfkit.cli.progress import progress
 
@@ -16,17 +17,7 @@ if TYPE_CHECKING:
     from brfkit.analysis.landscape.run import Landscape
     from brfkit.analysis.landscape.workers import Crew
 
-PICTURES = (".png", ".svg", ".pdf")
 VALUES = ("loss", "accuracy", "spikes_per_sample")
-
-
-def _suffix(*allowed: str) -> Any:
-    def check(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-        if value is not None and Path(value).suffix not in allowed:
-            raise click.BadParameter(f"{value!r} must end in {', '.join(allowed)}")
-        return value
-
-    return check
 
 
 @click.command()
@@ -60,11 +51,11 @@ def _suffix(*allowed: str) -> Any:
               help="Length of the finite difference, relative to the norm of the weights.")  # fmt: skip
 @click.option("--radius", type=click.FloatRange(0, min_open=True), default=0.25, show_default=True,
               help="Of the sharpness, in units of α and β.")  # fmt: skip
-@click.option("--out", type=click.Path(dir_okay=False), callback=_suffix(".h5"),
+@click.option("--out", type=click.Path(dir_okay=False), callback=suffix((".h5",)),
               help="Write the surface: .h5; of several, OUT-NAME.h5 each.")  # fmt: skip
-@click.option("--plot", type=click.Path(dir_okay=False), callback=_suffix(*PICTURES),
+@click.option("--plot", type=click.Path(dir_okay=False), callback=suffix(PICTURES),
               help="Draw it: .png, .svg or .pdf; several side by side.")  # fmt: skip
-@click.option("--html", type=click.Path(dir_okay=False), callback=_suffix(".html"),
+@click.option("--html", type=click.Path(dir_okay=False), callback=suffix((".html",)),
               help="One page that can be turned and zoomed, without a network; needs plotly.")  # fmt: skip
 @click.option(
     "--show", type=click.Choice(VALUES), default="loss", show_default=True, help="What --plot and --html show."

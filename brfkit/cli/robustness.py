@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import click
 
+from brfkit.cli.checks import PICTURES, suffix
 from brfkit.cli.options import common, computing, data_dir, print_json
 from brfkit.cli.progress import progress
 
-PICTURES = (".png", ".svg", ".pdf")
 NAMES = (
     "input-noise", "spike-deletion", "synaptic-noise", "bit-precision", "missing-channels", "missing-span",
     "time-warping", "weight-quantisation",
@@ -30,15 +29,6 @@ def _levels(ctx: click.Context, param: click.Parameter, value: str | None) -> tu
     return levels
 
 
-def _suffix(allowed: tuple[str, ...]) -> Any:
-    def check(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-        if value is not None and Path(value).suffix not in allowed:
-            raise click.BadParameter(f"{value!r} must end in {', '.join(allowed)}")
-        return value
-
-    return check
-
-
 @click.command()
 @click.argument("checkpoint", type=click.Path())
 @click.option("--perturbation", type=click.Choice(NAMES), required=True, help="What is done to the network.")
@@ -50,9 +40,9 @@ def _suffix(allowed: tuple[str, ...]) -> Any:
 @click.option("--permutation", type=click.Path(dir_okay=False), help="psmnist: order of the pixels (.npy).")
 @click.option("--batch-size", type=click.IntRange(1), default=500, show_default=True, help="Samples at a time.")
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
-@click.option("--out", type=click.Path(dir_okay=False), callback=_suffix((".csv",)),
+@click.option("--out", type=click.Path(dir_okay=False), callback=suffix((".csv",)),
               help="One line per evaluation: .csv.")  # fmt: skip
-@click.option("--plot", type=click.Path(dir_okay=False), callback=_suffix(PICTURES), multiple=False,
+@click.option("--plot", type=click.Path(dir_okay=False), callback=suffix(PICTURES), multiple=False,
               help="Draw them: .png, .svg or .pdf.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Overwrite --out and --plot.")
 @data_dir

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
 
+from brfkit.cli.checks import PICTURES, constant, finite, suffix, values
 from brfkit.cli.options import common, computing, data_dir, limit_threads, print_json, print_table
 
-PICTURES = (".png", ".svg", ".pdf")
 TRACES = (".npz", ".h5", ".csv")
 # What says something about a current or a neuron, which a trained network has already.
 FOR_NEURONS = (
@@ -21,53 +18,26 @@ FOR_NEURONS = (
 FOR_NETWORKS = ("dataset", "sample", "split", "permutation", "data_dir")
 
 
-def _values(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """A number, a list or a range, left as text."""
-    if value is not None:
-        from brfkit.simulation.values import parse_values
-
-        try:
-            parse_values(value)
-        except ValueError:
-            raise click.BadParameter(f"{value!r} is no number, list such as 5,10,20 or range such as 5:50") from None
-    return value
-
-
-def _finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
-    if value is not None and not math.isfinite(value):
-        raise click.BadParameter(f"{value} is not finite")
-    return value
-
-
-def _suffix(allowed: Sequence[str]) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
-    def check(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-        if value is not None and Path(value).suffix not in allowed:
-            raise click.BadParameter(f"{value!r} must end in {', '.join(allowed)}")
-        return value
-
-    return check
-
-
 @click.command()
 @click.option("--neuron", default="brf", show_default=True, help="Model; `brfkit neurons` lists them.")
-@click.option("--omega", metavar="W", callback=_values, help="ω, rad per unit time: 10, or 5,10,20, or 5:50.")
-@click.option("--b-offset", metavar="B", callback=_values, help="Damping offset b', in the same forms.")
+@click.option("--omega", metavar="W", callback=values, help="ω, rad per unit time: 10, or 5,10,20, or 5:50.")
+@click.option("--b-offset", metavar="B", callback=values, help="Damping offset b', in the same forms.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any parameter or constant of the neuron.")
 @click.option("--no-refractory", is_flag=True, help="BRF without the refractory threshold.")
 @click.option("--no-smooth-reset", is_flag=True, help="BRF without the smooth reset.")
 @click.option("--no-divergence-boundary", is_flag=True, help="BRF without p(ω).")
-@click.option("--dt", type=click.FloatRange(0, min_open=True), default=0.01, show_default=True, callback=_finite,
+@click.option("--dt", type=click.FloatRange(0, min_open=True), default=0.01, show_default=True, callback=finite,
               help="Time step δ.")  # fmt: skip
 @click.option("--steps", type=click.IntRange(1), help="Time steps.  [default: 1000, or as many as FILE has]")
 @click.option("--neurons", type=click.IntRange(1), help="Size of the population.  [default: 1, or as lists are long]")
 @click.option("--stimulus", default="sine", show_default=True, metavar="pulse|step|sine|chirp|noise|FILE",
               help="Current; FILE is .npy or .csv, (steps,) or (steps, neurons).")  # fmt: skip
-@click.option("--amplitude", type=float, callback=_finite, help="Current.  [default: one that makes the neuron spike]")
-@click.option("--frequency", type=float, callback=_finite,
+@click.option("--amplitude", type=float, callback=finite, help="Current.  [default: one that makes the neuron spike]")
+@click.option("--frequency", type=float, callback=finite,
               help="Of sine and pulse train, middle of a chirp, in units of ω.  [default: the neuron's]")  # fmt: skip
-@click.option("--start", type=click.FloatRange(0), default=0.0, show_default=True, callback=_finite,
+@click.option("--start", type=click.FloatRange(0), default=0.0, show_default=True, callback=finite,
               help="Time at which the current begins.")  # fmt: skip
-@click.option("--stop", type=float, callback=_finite, help="Time at which it ends.  [default: the end; a pulse: δ]")
+@click.option("--stop", type=float, callback=finite, help="Time at which it ends.  [default: the end; a pulse: δ]")
 @click.option("--checkpoint", type=click.Path(), help="Run a trained network in place of single neurons.")
 @click.option("--dataset", help="With --checkpoint: where the sample comes from.  [default: as trained]")
 @click.option("--sample", type=click.IntRange(0), default=0, show_default=True, help="With --checkpoint: its number.")
@@ -75,9 +45,9 @@ def _suffix(allowed: Sequence[str]) -> Callable[[click.Context, click.Parameter,
 @click.option("--permutation", type=click.Path(dir_okay=False), help="psmnist: order of the pixels (.npy).")
 @click.option("--dtype", type=click.Choice(["float32", "float64"]),
               help="[default: float32; reference backend: float64]")  # fmt: skip
-@click.option("--out", type=click.Path(dir_okay=False), callback=_suffix(TRACES),
+@click.option("--out", type=click.Path(dir_okay=False), callback=suffix(TRACES),
               help="Record t, input and every state: .npz, .h5 or .csv.")  # fmt: skip
-@click.option("--plot", type=click.Path(dir_okay=False), callback=_suffix(PICTURES),
+@click.option("--plot", type=click.Path(dir_okay=False), callback=suffix(PICTURES),
               help="Draw them: .png, .svg or .pdf.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Overwrite --out and --plot.")
 @data_dir
@@ -126,7 +96,7 @@ def _check_usage(ctx: click.Context, options: dict[str, Any]) -> None:
         name, equals, text = setting.partition("=")
         if not (name and equals):
             raise click.UsageError(f"--set {setting!r} is not of the form NAME=VALUE.", ctx)
-        _values(ctx, next(p for p in ctx.command.params if p.name == "settings"), text)
+        values(ctx, next(p for p in ctx.command.params if p.name == "settings"), text)
 
 
 def _neurons(options: dict[str, Any], record: bool) -> Any:
@@ -136,7 +106,7 @@ def _neurons(options: dict[str, Any], record: bool) -> Any:
 
     settings = dict(setting.split("=", 1) for setting in options["settings"])
     spec = get_neuron(options["neuron"])
-    constants = {name: _constant(name, settings.pop(name)) for name in list(settings) if name in spec.constants}
+    constants = {name: constant(name, settings.pop(name)) for name in list(settings) if name in spec.constants}
     parts = ("refractory", "smooth_reset", "divergence_boundary")
     with progress("simulating", "steps") as advance:
         return simulate(
@@ -156,13 +126,6 @@ def _neurons(options: dict[str, Any], record: bool) -> Any:
                 )
             },
         )  # fmt: skip
-
-
-def _constant(name: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise click.UsageError(f"--set {name} is a constant and takes one number, not {text!r}.") from None
 
 
 def _network(options: dict[str, Any]) -> Any:

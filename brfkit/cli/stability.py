@@ -6,30 +6,31 @@ from typing import Any
 
 import click
 
-from brfkit.cli.frequency import PARTS, TABLES, _range, _settings
+from brfkit.cli.checks import PICTURES, constant, finite, interval, suffix
+from brfkit.cli.checks import settings as checked_settings
+from brfkit.cli.frequency import PARTS, TABLES
 from brfkit.cli.options import common, computing, print_json, print_table
-from brfkit.cli.simulate import PICTURES, _constant, _finite, _suffix
 
 
 @click.command()
 @click.option("--neuron", help="Model with ω and b'.  [default: brf, or the checkpoint's]")
-@click.option("--omega", metavar="LOW:HIGH", callback=_range,
+@click.option("--omega", metavar="LOW:HIGH", callback=interval,
               help="Range of ω, rad per unit time.  [default: 0 to where no b is stable]")  # fmt: skip
-@click.option("--b", "b", metavar="LOW:HIGH", callback=_range,
+@click.option("--b", "b", metavar="LOW:HIGH", callback=interval,
               help="Range of the damping b at q = 0, p(ω) - b' for BRF.  [default: all that is stable]")  # fmt: skip
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A constant of the neuron.")
 @click.option("--no-refractory", is_flag=True, help="BRF without the refractory threshold.")
 @click.option("--no-smooth-reset", is_flag=True, help="BRF without the smooth reset.")
 @click.option("--no-divergence-boundary", is_flag=True, help="BRF without p(ω).")
-@click.option("--dt", type=click.FloatRange(0, min_open=True), callback=_finite,
+@click.option("--dt", type=click.FloatRange(0, min_open=True), callback=finite,
               help="Time step δ.  [default: 0.01, or the checkpoint's]")  # fmt: skip
 @click.option("--neurons", type=click.IntRange(1), default=20_000, show_default=True, help="Simulated neurons.")
 @click.option("--steps", type=click.IntRange(256), default=65_536, show_default=True,
               help="Steps after which an undecided neuron is judged.")  # fmt: skip
 @click.option("--checkpoint", type=click.Path(), help="Draw the neurons of a trained network, before and after.")
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float64", show_default=True)
-@click.option("--out", type=click.Path(dir_okay=False), callback=_suffix(TABLES), help="All numbers: .csv or .npz.")
-@click.option("--plot", type=click.Path(dir_okay=False), callback=_suffix(PICTURES),
+@click.option("--out", type=click.Path(dir_okay=False), callback=suffix(TABLES), help="All numbers: .csv or .npz.")
+@click.option("--plot", type=click.Path(dir_okay=False), callback=suffix(PICTURES),
               help="Draw them: .png, .svg or .pdf.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Overwrite --out and --plot.")
 @computing
@@ -53,7 +54,7 @@ def command(as_json: bool, **options: Any) -> None:
     files = [options[name] for name in ("out", "plot") if options[name]]
     for file in files:
         check_writable(file, options["force"])
-    constants = {name: _constant(name, text) for name, text in _settings(options["settings"]).items()}
+    constants = {name: constant(name, text) for name, text in checked_settings(options["settings"]).items()}
     parts = {part: False for part in PARTS if options[f"no_{part}"]}
     if options["checkpoint"] and (parts or constants or options["dt"] is not None):
         raise click.UsageError("--checkpoint has its own --dt, constants and parts; leave them out.")
