@@ -4,6 +4,8 @@ VENV ?= .venv
 # Which torch to install. The default is small where a CPU build of it is at hand; any torch >= 2.4 will do,
 # for example TORCH="torch" for the newest with CUDA.
 TORCH ?= torch==2.13.0
+# Processes that share the tests; each holds some 600 MB.
+JOBS ?= 2
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
@@ -25,7 +27,7 @@ test: $(INSTALLED)  ## Style, types and all tests but the slow ones.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --numprocesses $(JOBS) --dist loadfile
 
 test-slow: $(INSTALLED)  ## Whole test sets and end-to-end training: minutes to hours.
 	$(BIN)/python -m pytest -m slow

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from brfkit.backends import get_backend
-from brfkit.checkpoint import open_checkpoint
-from brfkit.errors import BrfkitError
 from brfkit.evaluation import evaluate as evaluate_network
 from brfkit.simulation import simulate, simulate_network
-from brfkit.training.datasets import load_dataset
-from brfkit.training.resolve import trained_on
+from brfkit.subject import open_subject
 
 
 def train(
@@ -79,28 +73,20 @@ def evaluate(
     Returns:
         The JSON object of the command: data set, neuron, backend, samples, accuracy (percent), loss, spikes.
     """
-    opened = open_checkpoint(checkpoint, neuron)
-    facts, task = trained_on(opened, dataset)
-    facts = replace(facts, limit_test=limit_test)
-    engine = get_backend(backend, threads=threads)
-    if permutation is None:
-        permutation = opened.extra.get("permutation")
-    data = load_dataset(facts, seed=seed, data_dir=data_dir, splits=("test",), permutation=permutation)
-    if data.channels != opened.network.inputs or data.classes > opened.network.outputs:
-        raise BrfkitError(
-            f"{checkpoint} takes {opened.network.inputs} channels and tells {opened.network.outputs} classes apart; "
-            f"{facts.dataset} has {data.channels} and {data.classes}"
-        )
-    weights = {key: value.astype(np.dtype(dtype)) for key, value in opened.weights.items()}
+    subject = open_subject(
+        checkpoint, dataset, neuron=neuron, permutation=permutation, samples=limit_test, dtype=dtype, backend=backend,
+        threads=threads, data_dir=data_dir, seed=seed,
+    )  # fmt: skip
     result = evaluate_network(
-        opened.network, weights, data.test, task, engine, batch_size=batch_size, progress=progress
-    )
+        subject.network, subject.weights, subject.split, subject.task, subject.backend, batch_size=batch_size,
+        progress=progress,
+    )  # fmt: skip
     return {
-        "dataset": facts.dataset,
-        "neuron": opened.network.layers[0].neuron,
-        "backend": engine.name,
+        "dataset": subject.data.name,
+        "neuron": subject.neuron,
+        "backend": subject.backend.name,
         **result.to_dict(),
-        "parameters": opened.network.parameter_count(),
+        "parameters": subject.network.parameter_count(),
     }
 
 

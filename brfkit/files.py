@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import os
 import secrets
+import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Literal
 
 from brfkit.errors import BrfkitError
 
 PathLike = str | os.PathLike[str]
+DAY = 86_400.0  # seconds, longer than any file takes to be written
 
 
 def check_writable(path: PathLike, force: bool = False) -> Path:
@@ -41,13 +46,14 @@ def atomic_path(path: PathLike, force: bool = False) -> Iterator[Path]:
     """Yields a path beside `path` with the same suffix, to be written by the caller, and then renames it to `path`.
 
     The temporary file exists and is empty when it is yielded. On any failure, also of the caller, it is removed and
-    what was at `path` before stays as it was.
+    what was at `path` before stays as it was. What processes that were killed here left behind is removed too.
 
     Raises:
         BrfkitError: see :func:`check_writable`; or the operating system refused to create, write or rename the file.
     """
     target = check_writable(path, force)
-    temporary = target.with_name(f".brfkit-{secrets.token_hex(8)}{target.suffix}")
+    remove_leftovers(target)
+    temporary = target.with_name(f"{_prefix(target)}{_machine()}-{os.getpid()}-{secrets.token_hex(4)}{target.suffix}")
     try:
         # os.open rather than tempfile: the permissions of the result follow the user's umask.
         os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
@@ -63,6 +69,52 @@ def atomic_path(path: PathLike, force: bool = False) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def remove_leftovers(target: Path) -> None:
+    """Delete temporary files of `target` whose process was killed in the middle.
+
+    They are those of processes of this machine that run no more, and any that is older than a day. Nothing is said
+    where one cannot be deleted.
+    """
+    for path in target.parent.glob(f"{_prefix(target)}*{glob.escape(target.suffix)}"):
+        with suppress(OSError, ValueError, OverflowError):  # also a name that only looks like ours
+            if not _may_be_written(path):
+                path.unlink()
+
+
+def _prefix(target: Path) -> str:
+    """What the temporary files of a target begin with; as short however long its name is."""
+    return f".brfkit-{_digest(os.fsencode(target.name))}-"
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:8]
+
+
+@lru_cache(maxsize=1)
+def _machine() -> str:
+    """Stands for the place where a process number means one process: one start of one kernel, one space of numbers."""
+    facts = [os.fsencode(getattr(os, "uname", lambda: ("",) * 2)()[1])]
+    with suppress(OSError):
+        facts.append(Path("/proc/sys/kernel/random/boot_id").read_bytes())
+    with suppress(OSError):
+        facts.append(os.fsencode(Path("/proc/self/ns/pid").readlink()))
+    return _digest(b" ".join(facts))
+
+
+def _may_be_written(path: Path) -> bool:
+    """Whether the process that made a temporary file may still be writing it."""
+    if time.time() - path.stat().st_mtime > DAY:
+        return False
+    machine, process = path.name.split("-")[2:4]
+    if machine != _machine() or os.name != "posix":  # os.kill of another system would end the process
+        return True
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 @contextmanager

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from brfkit.errors import BrfkitError
-from brfkit.neurons import Init, Neuron, get_neuron, get_surrogate
+from brfkit.neurons import Init, Neuron, OptionValue, Parameter, get_neuron, get_surrogate
+from brfkit.neurons.spec import DISCRETISATION
 
 Weights = dict[str, NDArray]
 
@@ -25,7 +26,8 @@ class Layer:
         units: number of neurons H.
         recurrent: whether spikes come back through W_rec one step later.
         bias: whether a constant current per neuron is trained.
-        options: parts of the neuron switched on or off, by name.
+        options: parts of the neuron switched on or off, by name; ``discretisation``; ``train_<constant>`` to train a
+            constant (see :meth:`brfkit.neurons.Neuron.resolve_options`).
         constants: fixed numbers of the neuron that differ from its defaults, by name.
         surrogate: surrogate gradient; None takes the neuron's own.
     """
@@ -35,7 +37,7 @@ class Layer:
     units: int
     recurrent: bool = True
     bias: bool = False
-    options: Mapping[str, bool] = field(default_factory=dict)
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
     constants: Mapping[str, float] = field(default_factory=dict)
     surrogate: str | None = None
 
@@ -56,6 +58,11 @@ class Layer:
         return get_neuron(self.neuron)
 
     @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The neuron's trained parameters, constants that are trained among them."""
+        return self.spec.trained(self.options, self.constants)
+
+    @property
     def surrogate_name(self) -> str | None:
         return self.spec.surrogate if self.surrogate is None else self.surrogate
 
@@ -66,7 +73,7 @@ class Layer:
             shapes["w_rec"] = (self.units, self.units)
         if self.bias:
             shapes["bias"] = (self.units,)
-        return shapes | {p.name: (self.units,) for p in self.spec.parameters}
+        return shapes | {p.name: (self.units,) for p in self.parameters}
 
 
 @dataclass(frozen=True)
@@ -135,7 +142,7 @@ class Network:
         """Weights to start training from.
 
         [W_in, W_rec] is drawn Xavier-uniform as one matrix, as in the published code; biases are 0; a neuron's own
-        parameters come from ``init`` (by ``<layer>.<parameter>``) or from the neuron's specification.
+        parameters come from its specification. ``init`` takes the place of any of these, by ``<layer>.<weight>``.
         """
         rng = np.random.default_rng(seed)
         init = dict(init or {})
@@ -150,9 +157,11 @@ class Network:
                 weights[f"{layer.name}.w_rec"] = joint[:, fan_in:]
             if layer.bias:
                 weights[f"{layer.name}.bias"] = np.zeros(layer.units)
-            for parameter in layer.spec.parameters:
+            for parameter in layer.parameters:
                 name = f"{layer.name}.{parameter.name}"
                 weights[name] = init.pop(name, parameter.init).sample(rng, layer.units)
+        for name in [name for name in weights if name in init]:  # after all others, which stay what they are without
+            weights[name] = init.pop(name).sample(rng, weights[name].shape)
         if init:
             raise BrfkitError(f"initial values are given for {', '.join(init)}, which this network does not have")
         return {name: np.ascontiguousarray(value, dtype) for name, value in weights.items()}
@@ -188,7 +197,7 @@ class Network:
                     units=int(d["units"]),
                     recurrent=bool(d["recurrent"]),
                     bias=bool(d["bias"]),
-                    options={str(k): bool(v) for k, v in d["options"].items()},
+                    options={str(k): v if isinstance(v, str) else bool(v) for k, v in d["options"].items()},
                     constants={str(k): float(v) for k, v in d["constants"].items()},
                     surrogate=None if d["surrogate"] is None else str(d["surrogate"]),
                 )
@@ -210,10 +219,19 @@ def recurrent_network(
     recurrent: bool = True,
     bias: bool = False,
     readout_bias: bool = False,
-    options: Mapping[str, bool] | None = None,
+    options: Mapping[str, OptionValue] | None = None,
     surrogate: str | None = None,
+    discretisation: str | None = None,
+    trainable: Iterable[str] = (),
 ) -> Network:
-    """The network of the papers: spiking layers ``hidden0``, ``hidden1``, … and a leaky-integrator ``readout``."""
-    first = Layer("", neuron, 1, recurrent, bias, options or {}, {}, surrogate)
+    """The network of the papers: spiking layers ``hidden0``, ``hidden1``, … and a leaky-integrator ``readout``.
+
+    ``discretisation`` and the constants that are ``trainable`` are those of the hidden layers; what is left out is as
+    ``options`` say.
+    """
+    chosen = {**(options or {}), **get_neuron(neuron).trainable_options(trainable)}
+    if discretisation is not None:
+        chosen[DISCRETISATION] = discretisation
+    first = Layer("", neuron, 1, recurrent, bias, chosen, {}, surrogate)
     layers = [replace(first, name=f"hidden{i}", units=units) for i, units in enumerate(hidden)]
     return Network(inputs, (*layers, Layer("readout", readout, outputs, recurrent=False, bias=readout_bias)), dt)

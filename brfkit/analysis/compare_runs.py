@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from brfkit.checkpoint import open_checkpoint
 from brfkit.errors import BrfkitError
-from brfkit.training.config import Config, read_config_file
+from brfkit.training.config import Config
+from brfkit.training.config_files import read_config_file
 from brfkit.training.cost import Cost, cost
 from brfkit.training.facts import RUN, read_object
 from brfkit.training.history import Row, best_epoch, read_metrics
@@ -30,7 +31,7 @@ class Run:
         config: its settings.
         epochs: int (E,), ascending, 0 is before training.
         curves: by name (accuracy in percent, loss, spikes_per_sample), float (E,), of the split that was asked for.
-        best_epoch: the one with the lowest validation loss.
+        best_epoch: the one that stands for the run (:func:`brfkit.training.history.best_epoch`).
         parameters: trained numbers.
         seconds: of all epochs, training and measuring, whether in one session or in several.
         cost: per sample, at the best epoch; None where the folder does not tell.
@@ -87,7 +88,7 @@ def read_run(folder: Path, split: str = "test") -> Run:
     config = Config.from_dict(read_config_file(folder / CONFIG))
     rows = read_metrics(folder / METRICS)
     chosen = {row.epoch: row for row in rows if row.split == split}
-    best = best_epoch(rows)
+    best = best_epoch(rows, config.training.stop_accuracy)
     if not chosen or best not in chosen:
         raise BrfkitError(f"its {METRICS} has no {split} figures of epoch {best}")
     facts, result = read_object(folder / RUN), read_object(folder / RESULT)

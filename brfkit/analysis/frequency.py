@@ -26,7 +26,7 @@ from brfkit.analysis.frequency_measured import (
 from brfkit.analysis.frequency_result import FrequencyResponse
 from brfkit.analysis.measured import Population, Progress, choose_engine
 from brfkit.errors import BrfkitError
-from brfkit.neurons import get_neuron
+from brfkit.neurons import OptionValue, get_neuron
 from brfkit.simulation.values import Values, check_bound, population_parameters
 
 MEASURES = ("sine", "chirp", "spikes")
@@ -65,7 +65,7 @@ def frequency_response(
     b_offset: Values | None = None,
     parameters: Mapping[str, Values] | None = None,
     constants: Mapping[str, float] | None = None,
-    options: Mapping[str, bool] | None = None,
+    options: Mapping[str, OptionValue] | None = None,
     dt: float = 0.01,
     neurons: int | None = None,
     frequencies: NDArray[np.float64] | Sequence[float] | None = None,
@@ -130,14 +130,15 @@ def _population(
     given: Mapping[str, Values],
     neurons: int | None,
     dt: float,
-    options: Mapping[str, bool] | None,
+    options: Mapping[str, OptionValue] | None,
     constants: Mapping[str, float] | None,
     dtype: str,
 ) -> Population:
     spec = get_neuron(neuron)
-    values = population_parameters(spec, given, neurons)
+    switches = spec.resolve_options(options or {})
+    values = population_parameters(spec, given, neurons, switches, constants)
     spec.resolve_constants(dt, constants or {})
-    check_bound(spec, values.get("omega"), dt)
+    check_bound(spec, values.get("omega"), dt, switches)
     if dtype not in ("float32", "float64"):
         raise BrfkitError(f"dtype must be float32 or float64, not {dtype!r}")
     return Population(neuron, values, dt, options, constants, dtype=dtype)

@@ -13,9 +13,9 @@ from numpy.typing import DTypeLike, NDArray
 from brfkit.analysis.gradients_eigen import eigenvalues, trajectory, transitions
 from brfkit.analysis.gradients_flow import Scanned, StateGradients, norms
 from brfkit.analysis.gradients_result import Curve, Eigenvalues, GradientFlow, write_gradients
-from brfkit.analysis.subject import Subject, open_subject
 from brfkit.backends.base import Backend
 from brfkit.errors import BrfkitError
+from brfkit.subject import Subject, open_subject
 from brfkit.task import LAST, Task
 
 FACTOR = 1e3  # a gradient is lost below 1/FACTOR of what it was at the last step, exploded above FACTOR of it

@@ -49,7 +49,7 @@ def transitions(
     if layer.recurrent:
         current = current + before("z") @ weights[f"{layer.name}.w_rec"].T
     current = current + weights.get(f"{layer.name}.bias", 0.0)
-    parameters = {p.name: weights[f"{layer.name}.{p.name}"] for p in layer.spec.parameters}
+    parameters = {p.name: weights[f"{layer.name}.{p.name}"] for p in layer.parameters}
     return linearise(
         layer.neuron,
         parameters,

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from brfkit.analysis.inspect_measures import Resonance, data_spectrum, effective, resonance, weight_figures
-from brfkit.analysis.subject import Subject, open_subject
 from brfkit.backends.base import Backend
 from brfkit.errors import BrfkitError
 from brfkit.network import Network
+from brfkit.subject import Subject, open_subject
 
 SATURATED = 0.5  # share of the steps at which a neuron spikes, from which on it counts as saturated
 BATCH = 64  # samples whose spikes are held at a time

@@ -49,7 +49,7 @@ def effective(layer: Layer, weights: Mapping[str, NDArray], dt: float) -> dict[s
 
 def resonance(layer: Layer, weights: Mapping[str, NDArray], dt: float) -> Resonance:
     """Frequency and memory of every neuron of a layer, of the states that a current reaches, below threshold."""
-    parameters = {p.name: weights[f"{layer.name}.{p.name}"] for p in layer.spec.parameters}
+    parameters = {p.name: weights[f"{layer.name}.{p.name}"] for p in layer.parameters}
     step = linearise(
         layer.neuron, parameters, None, dt, layer.options, constants=layer.constants, sub_threshold=True
     )  # fmt: skip

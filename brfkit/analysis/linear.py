@@ -19,6 +19,7 @@ from brfkit.codegen.model import Model, build_model
 from brfkit.codegen.program import Program
 from brfkit.codegen.python_printer import NUMPY, build
 from brfkit.errors import BrfkitError
+from brfkit.neurons import OptionValue
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def linearise(
     parameters: Mapping[str, ArrayLike],
     state: Mapping[str, ArrayLike] | None = None,
     dt: float = 0.01,
-    options: Mapping[str, bool] | None = None,
+    options: Mapping[str, OptionValue] | None = None,
     *,
     current: ArrayLike = 0.0,
     constants: Mapping[str, float] | None = None,
@@ -104,7 +105,7 @@ def linearise(
     known["x"] = np.asarray(current, kind)
     given = {name: np.asarray(value, kind) for name, value in (derived or {}).items()}
     shape = np.broadcast_shapes(*(value.shape for value in (*known.values(), *given.values())))
-    values: dict[str, Any] = {**known, **{name: kind.type(value) for name, value in fixed.items()}}
+    values: dict[str, Any] = {**{name: kind.type(value) for name, value in fixed.items()}, **known}
     with np.errstate(all="ignore"):  # what overflows is not finite in the result
         values |= dict(zip(model.derived, model.derive_numpy(*(values[n] for n in model.derive.inputs)), strict=True))
         values |= given
@@ -125,7 +126,7 @@ def transition_matrix(
     parameters: Mapping[str, ArrayLike],
     state: Mapping[str, ArrayLike] | None = None,
     dt: float = 0.01,
-    options: Mapping[str, bool] | None = None,
+    options: Mapping[str, OptionValue] | None = None,
     **kwargs: Any,
 ) -> NDArray[Any]:
     """The Jacobian J_t of the state after a step by the state before it, (..., S, S); see :func:`linearise`.
@@ -137,7 +138,8 @@ def transition_matrix(
 
 def _all_of(model: Model, parameters: Mapping[str, ArrayLike]) -> dict[str, ArrayLike]:
     for name in parameters:
-        model.neuron.parameter(name)
+        if name not in model.parameters:
+            raise model.neuron.no_parameter(name)
     missing = [name for name in model.parameters if name not in parameters]
     if missing:
         raise BrfkitError(f"neuron {model.neuron.name} needs a value of {', '.join(missing)}")

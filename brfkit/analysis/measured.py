@@ -17,6 +17,7 @@ from brfkit.analysis.measured_kernel import REDUCTIONS, Plan, compiled, run_nump
 from brfkit.backends.threads import default_threads, parallel
 from brfkit.codegen.model import Model, build_model
 from brfkit.errors import BrfkitError
+from brfkit.neurons import OptionValue
 
 # Neuron-steps of one call of the kernel: some ten milliseconds, so that threads share work and Ctrl-C is quick.
 JOB = 3e7
@@ -49,7 +50,7 @@ class Population:
     neuron: str
     parameters: Mapping[str, NDArray[np.float64]]
     dt: float = 0.01
-    options: Mapping[str, bool] | None = None
+    options: Mapping[str, OptionValue] | None = None
     constants: Mapping[str, float] | None = None
     derived: Mapping[str, NDArray[np.float64]] | None = None
     dtype: str = "float64"
@@ -77,8 +78,8 @@ class Population:
         and the constants."""
         kind: np.dtype[Any] = np.dtype(self.dtype)
         fixed = self.model.neuron.resolve_constants(self.dt, self.constants or {})
-        known = {n: np.asarray(v, kind) for n, v in self.parameters.items()} | {
-            n: kind.type(v) for n, v in fixed.items()
+        known = {n: kind.type(v) for n, v in fixed.items()} | {
+            n: np.asarray(v, kind) for n, v in self.parameters.items()
         }
         with np.errstate(all="ignore"):
             made = self.model.derive_numpy(*(known[n] for n in self.model.derive.inputs))

@@ -14,9 +14,9 @@ from brfkit.analysis.report_network import gradients_section, inspect_section, r
 from brfkit.analysis.report_parts import Advance, Section, Source, Watch
 from brfkit.analysis.report_run import curves_section, is_lstm_run, run_config, run_section
 from brfkit.analysis.report_surface import landscape_section
-from brfkit.analysis.subject import open_subject
 from brfkit.errors import BrfkitError
 from brfkit.files import atomic_write, check_writable
+from brfkit.subject import open_subject
 
 PAPER = ("input-noise", "spike-deletion", "synaptic-noise", "bit-precision")
 SECTIONS: dict[str, Callable[[Source, Watch], Section]] = {

@@ -12,8 +12,10 @@ from typing import Any
 from brfkit.analysis.report_parts import Block, Note, Picture, Section, Source, Table, Watch, number
 from brfkit.checkpoint import open_checkpoint
 from brfkit.errors import BrfkitError
-from brfkit.network import Network
-from brfkit.training.config import LSTM, Config, read_config_file
+from brfkit.network import Layer, Network
+from brfkit.neurons.spec import DISCRETISATION
+from brfkit.training.config import LSTM, Config
+from brfkit.training.config_files import read_config_file
 from brfkit.training.facts import RUN, read_object
 from brfkit.training.history import TEST, TRAIN, VALIDATION, Row, best_epoch, read_metrics
 
@@ -46,7 +48,7 @@ def run_section(source: Source, watch: Watch) -> Section:
     blocks: list[Block] = []
     headline: dict[str, str] = {}
     if rows:
-        table, headline = _results(rows)
+        table, headline = _results(rows, _stop_accuracy(config))
         blocks.append(table)
     elif not is_lstm_run(source):
         table, headline = _evaluated(source, watch)
@@ -54,6 +56,8 @@ def run_section(source: Source, watch: Watch) -> Section:
     facts, result = _facts(source)
     if result.get("diverged"):
         blocks.append(Note(f"The run diverged: {result['diverged']}."))
+    elif result.get("stopped"):
+        blocks.append(Note(f"Training was stopped: {result['stopped']}."))
     elif rows and not result:
         blocks.append(Note("The run has not come to its end; these are its figures so far."))
     parameters = facts.get("parameters", result.get("parameters"))
@@ -79,12 +83,16 @@ def _facts(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
     return ({}, {}) if folder is None else (read_object(folder / RUN), read_object(folder / RESULT))
 
 
-def _results(rows: Sequence[Row]) -> tuple[Table, dict[str, str]]:
-    best, last = best_epoch(rows), max(row.epoch for row in rows)
+def _stop_accuracy(config: Config | None) -> float | None:
+    return None if config is None else config.training.stop_accuracy
+
+
+def _results(rows: Sequence[Row], stop_accuracy: float | None) -> tuple[Table, dict[str, str]]:
+    best, last = best_epoch(rows, stop_accuracy), max(row.epoch for row in rows)
     shown = [row for row in rows if row.epoch in (best, last)]
-    names = {best: f"{best} (best validation)", last: f"{last} (last)"}
+    names = {best: f"{best} (best)", last: f"{last} (last)"}
     if best == last:
-        names = {best: f"{best} (best validation, last)"}
+        names = {best: f"{best} (best, last)"}
     cells = tuple(
         (names[row.epoch], row.split, number(row.loss), f"{row.accuracy:.2f}", number(row.spikes_per_sample))
         for row in shown
@@ -119,13 +127,20 @@ def _evaluated(source: Source, watch: Watch) -> tuple[Table, dict[str, str]]:
 def _network(network: Network) -> Table:
     rows = []
     for index, layer in enumerate(network.layers):
-        off = [name for name, on in layer.options.items() if not on]
+        off = [option.name for option in layer.spec.options if not layer.options.get(option.name, option.default)]
         rows.append((
-            layer.name, layer.neuron, number(layer.units), number(network.fan_in(index)),
+            layer.name, _kind(layer), number(layer.units), number(network.fan_in(index)),
             "yes" if layer.recurrent else "no", layer.surrogate_name or "–", ", ".join(off) or "–",
         ))  # fmt: skip
     columns = ("layer", "neuron", "units", "inputs", "recurrent", "surrogate", "switched off")
     return Table(f"Network, δ = {network.dt:g}", columns, tuple(rows))
+
+
+def _kind(layer: Layer) -> str:
+    """The neuron, its discretisation where it is not the usual one, and constants that are trained."""
+    way = layer.options.get(DISCRETISATION)
+    trained = [f"{one.name} trained" for one in layer.spec.trainable if layer.options.get(TRAINED + one.name)]
+    return ", ".join([layer.neuron, *([] if way is None else [str(way)]), *trained])
 
 
 def _origin(facts: Mapping[str, Any], result: Mapping[str, Any], rows: Sequence[Row]) -> Table:
@@ -178,12 +193,13 @@ def curves_section(source: Source, watch: Watch) -> Section:
     title = source.checkpoint
     if config is not None:
         title = f"{config.data.dataset}, {config.network.neuron}, seed {config.training.seed}"
-    best = best_epoch(rows)
+    stop_accuracy = _stop_accuracy(config)
+    best = best_epoch(rows, stop_accuracy)
     picture = Picture(
         "learning-curve",
-        partial(learning_curve, rows, title),
+        partial(learning_curve, rows, title, stop_accuracy),
         "Loss, accuracy and spikes per sample over the epochs. Epoch 0 is before training; training figures are those "
-        "seen while training. The grey line is the epoch with the lowest validation loss.",
+        "seen while training. The grey line is the best epoch.",
         f"Three line charts over epochs 0 to {max(row.epoch for row in rows)}: loss, accuracy, spikes per sample. "
         + _course(rows, best),
         (train_command(source, folder), shlex.join(["brfkit", "compare", str(folder), "--plot", "curves.png"])),

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from brfkit.analysis.perturbations import Perturbation, Streams, Trial, get_perturbation
-from brfkit.analysis.subject import Subject, open_subject
 from brfkit.backends.base import Backend
 from brfkit.errors import BrfkitError
 from brfkit.evaluation import evaluate
 from brfkit.files import PathLike, atomic_write
+from brfkit.subject import Subject, open_subject
 
 COLUMNS = ("level", "repeat", "samples", "accuracy", "loss", "spikes_per_sample", "seconds")
 

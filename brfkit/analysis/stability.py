@@ -17,6 +17,7 @@ from brfkit.analysis.stability_network import NetworkNeurons, network_neurons
 from brfkit.analysis.stability_plane import Plane
 from brfkit.codegen.program import Program
 from brfkit.errors import BrfkitError
+from brfkit.neurons import OptionValue
 
 # A neuron is pushed by this share of its threshold and has diverged when it is GROWTH times as far out, still below
 # threshold, where resets could hold it; it is at rest when it has come back by the same factor.
@@ -24,6 +25,7 @@ PUSH, GROWTH = 1e-9, 1e6
 FIRST_STEPS, MOST_STEPS = 256, 1 << 16
 AXIS = (241, 201)  # points of the picture's ω and b
 ROOM = 0.05  # of the plane around the boundary
+LOWEST = -2.0  # δb to which a plane without lower boundary goes: as far as that of explicit Euler
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class StabilityMap:
         diverged: (N,) bool, what the simulation showed.
         resolution: how near to 1 the spectral radius has to be for rounding to decide, see :func:`rounding_of_a_step`.
         omega_axis, b_axis, radius_plane: (X,), (Y,), (Y, X), the spectral radius by theory.
-        lower, upper: (X,) b at which the spectral radius is 1; NaN where no b is stable.
+        lower, upper: (X,) b at which the spectral radius is 1; NaN where no b is stable, or every lower one.
         balance: (X,) b of a neuron with b' = 0: p(ω) for BRF.
         network: neurons of a trained network ``before`` and ``after`` training, as far as known.
         backend: who simulated.
@@ -123,7 +125,7 @@ def stability_map(
     b: tuple[float, float] | None = None,
     dt: float | None = None,
     neurons: int = 20_000,
-    options: Mapping[str, bool] | None = None,
+    options: Mapping[str, OptionValue] | None = None,
     constants: Mapping[str, float] | None = None,
     checkpoint: str | Path | None = None,
     steps: int = MOST_STEPS,
@@ -137,11 +139,12 @@ def stability_map(
 
     In theory a neuron is stable where the transition matrix of its step, taken from the generated adjoint, has a
     spectral radius below 1. For an Euler step of RF and BRF that is |1 + δ(b + iω)| < 1 (Higuchi, Kairat, Bohté, Otte,
-    ICML 2024), between p(ω) and a lower root. Simulated neurons are pushed slightly and left alone.
+    ICML 2024), between p(ω) and a lower root; docs/numerics.md has the other discretisations. Simulated neurons are
+    pushed slightly and left alone.
 
     Args:
         neuron: a model with ω and b'; None takes brf, or the checkpoint's.
-        omega: range in rad per unit time; None takes 0 to where no b is stable any more.
+        omega: range in rad per unit time; None takes 0 to where no b is stable any more, or to π/δ.
         b: range of the damping b, in 1 per unit time; None takes all that is stable and a little around it.
         dt: time step δ; None takes 0.01, or the checkpoint's.
         neurons: how many are drawn, uniformly over the plane, and simulated.
@@ -155,7 +158,7 @@ def stability_map(
         progress: called with neuron-steps done and expected.
 
     Raises:
-        BrfkitError: a neuron without ω and b', an empty range, δω ≥ 1 for a neuron with divergence boundary, or a
+        BrfkitError: a neuron without ω and b', an empty range, an ω that BRF would hold at its bound, or a
             checkpoint that cannot be read or does not fit.
     """
     began = time.perf_counter()
@@ -256,7 +259,8 @@ def _ranges(
     """Ranges of the plane, with what was not said filled in."""
     bound = plane.largest_omega
     if omega is None:
-        omega = (0.0, min((1.0 + ROOM) / plane.dt, bound))
+        turn = (1.0 + ROOM) * plane.limit if np.isfinite(plane.limit) else np.pi
+        omega = (0.0, min(turn / plane.dt, bound))
     for name, (low, high) in (("omega", omega), ("b", b or (0.0, 1.0))):
         if not (np.isfinite(low) and np.isfinite(high) and low < high):
             raise BrfkitError(f"the range of {name} must rise, not go from {low:g} to {high:g}")
@@ -264,12 +268,14 @@ def _ranges(
         raise BrfkitError(f"omega enters as |ω|; its range must start at 0 or above, not at {omega[0]:g}")
     if omega[1] > bound:
         raise BrfkitError(
-            f"{plane.neuron} needs δω < 1; at dt {plane.dt:g} its ω goes up to {bound:g}, not to {omega[1]:g}"
+            f"{plane.neuron} needs δω < {plane.limit:g}; at dt {plane.dt:g} its ω goes up to {bound:g}, "
+            f"not to {omega[1]:g}"
         )
     if b is None:
         lower, upper = plane.boundary(np.linspace(*omega, 41))
-        if np.isnan(lower).all():
+        if np.isnan(upper).all():
             raise BrfkitError(f"no b is stable for ω from {omega[0]:g} to {omega[1]:g}; say the range of b")
-        low, high = float(np.nanmin(lower)), float(np.nanmax(upper))
+        low = LOWEST / plane.dt if np.isnan(lower).all() else float(np.nanmin(lower))
+        high = float(np.nanmax(upper))
         b = (low - ROOM * (high - low), high + ROOM * (high - low))
     return omega, b

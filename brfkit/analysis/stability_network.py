@@ -13,6 +13,7 @@ from brfkit.analysis.stability_plane import B_OFFSET, OMEGA, Plane
 from brfkit.checkpoint import Checkpoint, open_checkpoint
 from brfkit.errors import BrfkitError
 from brfkit.network import Layer, Weights
+from brfkit.neurons.spec import TRAIN
 from brfkit.training.config import Config
 
 
@@ -59,7 +60,9 @@ def network_neurons(checkpoint: str | Path, neuron: str | None, dtype: str) -> t
         (one.neuron, one.options, one.constants) != (first.neuron, first.options, first.constants) for one in layers
     ):
         raise BrfkitError(f"the layers of {checkpoint} hold different neurons; each has an ω–b plane of its own")
-    plane = Plane(first.neuron, opened.network.dt, dict(first.options), dict(first.constants), dtype)
+    # Trained constants act on spikes, not on the oscillation.
+    options = {name: value for name, value in first.options.items() if not name.startswith(TRAIN)}
+    plane = Plane(first.neuron, opened.network.dt, options, dict(first.constants), dtype)
     found = {"after": _neurons(plane, layers, opened.weights)}
     initial = initial_weights(opened)
     if initial is not None:
@@ -78,7 +81,7 @@ def initial_weights(checkpoint: Checkpoint) -> Weights | None:
 
 
 def _names(layer: Layer) -> set[str]:
-    return {parameter.name for parameter in layer.spec.parameters}
+    return {parameter.name for parameter in layer.parameters}
 
 
 def _neurons(plane: Plane, layers: list[Layer], weights: Weights) -> NetworkNeurons:

@@ -13,8 +13,7 @@ from brfkit.analysis.frequency_linear import golden_maximum, spectral_radius, ze
 from brfkit.analysis.measured import Population
 from brfkit.codegen.model import build_model
 from brfkit.errors import BrfkitError
-from brfkit.neurons import NEURONS
-from brfkit.neurons.brf import BOUND
+from brfkit.neurons import NEURONS, Discretisation, OptionValue, get_neuron
 
 OMEGA, B_OFFSET = "omega", "b_offset"
 # The damping is searched from -SEARCH/δ to SEARCH/δ; beyond 2/δ an Euler step is unstable for any ω.
@@ -34,7 +33,7 @@ class Plane:
 
     neuron: str
     dt: float = 0.01
-    options: Mapping[str, bool] | None = None
+    options: Mapping[str, OptionValue] | None = None
     constants: Mapping[str, float] | None = None
     dtype: str = "float64"
 
@@ -67,14 +66,22 @@ class Plane:
     @property
     def balanced(self) -> bool:
         """Whether b at b' = 0 is the neuron's own formula of the upper boundary: the divergence boundary of BRF."""
-        options = build_model(self.neuron).neuron.resolve_options(self.options or {})
-        return options.get("divergence_boundary", False)
+        options = get_neuron(self.neuron).resolve_options(self.options or {})
+        return bool(options.get("divergence_boundary", False))
+
+    @property
+    def discretisation(self) -> Discretisation | None:
+        return get_neuron(self.neuron).discretisation(self.options or {})
+
+    @property
+    def limit(self) -> float:
+        """δω from which on no b is stable."""
+        return 1.0 if self.discretisation is None else self.discretisation.limit
 
     @property
     def largest_omega(self) -> float:
-        """Up to which ω means itself: a divergence boundary needs δω < 1."""
-        bounded = any(option.name == "divergence_boundary" for option in build_model(self.neuron).neuron.options)
-        return BOUND / self.dt if bounded else np.inf
+        """Up to which ω means itself; infinite where the neuron holds none."""
+        return get_neuron(self.neuron).largest_omega(self.options or {}, self.dt)
 
     def population(self, omega: NDArray[np.float64], b: NDArray[np.float64]) -> Population:
         """Neurons with these ω and b, (N,) each."""
@@ -93,17 +100,37 @@ class Plane:
         values = Population(self.neuron, parameters, self.dt, self.options, self.constants).values
         return np.asarray(values[self.damping], np.float64)
 
+    @property
+    def _searched(self) -> NDArray[np.float64]:
+        return np.linspace(-SEARCH, SEARCH, SAMPLES) / self.dt
+
+    def _steadiest(self, omega: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The b of the least spectral radius for every ω, (K,)."""
+        samples = self._searched
+        sampled = self.radius(omega[:, None], samples[None])  # [K, SAMPLES]
+        best = sampled.argmin(1).clip(1, SAMPLES - 2)
+        return golden_maximum(lambda b: -self.radius(omega, b), samples[best - 1], samples[best + 1])
+
+    def tip(self, inside: float, outside: float) -> float:
+        """The ω between `inside`, which has a stable b, and `outside`, which has none, where they end; to 12 digits."""
+        while outside - inside > 1e-12 * outside:
+            between = np.linspace(inside, outside, 12)[1:-1]
+            stable = self.radius(between, self._steadiest(between)) < 1.0
+            ends = np.concatenate([[inside], between, [outside]])
+            first = int(np.argmin(np.append(stable, False)))
+            inside, outside = float(ends[first]), float(ends[first + 1])
+        return inside
+
     def boundary(self, omega: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The lower and the upper b at which the spectral radius is 1, for every ω: (K,) each, NaN where no b is
-        stable.
+        stable; lower is NaN, too, where every b below the upper is, down to the end of the search.
 
         The radius is least at one b for each ω; from there bisection goes to both sides.
         """
-        samples = np.linspace(-SEARCH, SEARCH, SAMPLES) / self.dt
-        sampled = self.radius(omega[:, None], samples[None])  # [K, SAMPLES]
-        best = sampled.argmin(1).clip(1, SAMPLES - 2)
-        least = golden_maximum(lambda b: -self.radius(omega, b), samples[best - 1], samples[best + 1])
+        samples = self._searched
+        least = self._steadiest(omega)
         ends = np.broadcast_to(samples[[0, -1]][:, None], (2, len(omega)))
         lower, upper = (zero_crossing(lambda b: self.radius(omega, b) - 1.0, least, end) for end in ends)
         none = ~(self.radius(omega, least) < 1.0)
-        return np.where(none, np.nan, lower), np.where(none, np.nan, upper)
+        endless = self.radius(omega, ends[0]) < 1.0
+        return np.where(none | endless, np.nan, lower), np.where(none, np.nan, upper)

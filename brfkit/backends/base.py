@@ -27,7 +27,8 @@ class Trace:
         spike_counts: per spiking layer, int64 [B]: spikes of each sample, summed over time and units.
         final_state: ``<layer>.<state>`` [B, H] after the last step, and ``<layer>.z``, the last spikes.
         records: what was asked for, ``<layer>.<state>`` or ``<layer>.z``, [T, B, H].
-        saved: what ``scan_vjp`` needs; None unless the scan was made with ``differentiate=True``.
+        saved: what ``scan_vjp`` needs, with ``from_events``, whether the input was events; None unless the scan was
+            made with ``differentiate=True``.
     """
 
     outputs: NDArray
@@ -53,9 +54,16 @@ class Gradients:
 
 
 class Backend(ABC):
-    """Runs a network forward and backward in time."""
+    """Runs a network forward and backward in time.
+
+    Attributes:
+        name: by which it is asked for.
+        loses_spikes: whether ``scan`` takes ``spike_loss``: which spikes are lost on their way to other neurons, with
+            gradients (:class:`brfkit.backends.spike_loss.SpikeLoss`).
+    """
 
     name: str
+    loses_spikes: bool = False
 
     @abstractmethod
     def scan(
@@ -109,6 +117,17 @@ def check_input(network: Network, x: Input) -> tuple[int, int]:
     if x.ndim != 3 or x.shape[2] != network.inputs:
         raise BrfkitError(f"the input must have shape (T, B, {network.inputs}), not {x.shape}")
     return x.shape[0], x.shape[1]
+
+
+def check_vjp(trace: Trace, output_grad: NDArray | None, input_grad: bool) -> None:
+    """Refuse what ``scan_vjp`` cannot give: nothing was kept, events have no gradient, or ``output_grad`` has another
+    shape than the outputs [T, B, O]."""
+    if trace.saved is None:
+        raise BrfkitError("this trace cannot be differentiated; scan with differentiate=True")
+    if input_grad and trace.saved.from_events:
+        raise BrfkitError("events have no gradient; give the input as a dense array")
+    if output_grad is not None and tuple(output_grad.shape) != tuple(trace.outputs.shape):
+        raise BrfkitError(f"output_grad has shape {tuple(output_grad.shape)}, not {tuple(trace.outputs.shape)}")
 
 
 def common_dtype(network: Network, weights: Mapping[str, NDArray]) -> np.dtype:

@@ -7,15 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from brfkit.backends.base import Backend, Gradients, Input, State, Trace, check_input, check_names, get_initial_state
+from brfkit.backends.base import (
+    Backend,
+    Gradients,
+    Input,
+    State,
+    Trace,
+    check_input,
+    check_names,
+    check_vjp,
+    get_initial_state,
+)
 from brfkit.codegen.model import Model, build_model
 from brfkit.codegen.python_printer import NUMPY, build
-from brfkit.errors import BrfkitError
 from brfkit.events import Events
 from brfkit.network import Layer, Network
 from brfkit.neurons import get_surrogate
@@ -29,8 +38,8 @@ def derive_values(
     They are made in float64 whatever the dtype of the weights: an error in a decay such as exp(-1/τ) acts at every
     step in the same direction.
     """
-    arguments: dict[str, Any] = {p: weights[f"{layer.name}.{p}"].astype(np.float64) for p in model.parameters}
-    arguments |= model.neuron.resolve_constants(dt, layer.constants)
+    arguments: dict[str, Any] = dict(model.neuron.resolve_constants(dt, layer.constants))
+    arguments |= {p: weights[f"{layer.name}.{p}"].astype(np.float64) for p in model.parameters}
     values = model.derive_numpy(*(arguments[name] for name in model.derive.inputs))
     return dict(zip(model.derived, values, strict=True)), arguments
 
@@ -60,6 +69,13 @@ class _LayerTrace:
     current: NDArray
     z_before: NDArray
     states: dict[str, NDArray] = field(default_factory=dict)
+
+
+class _Saved(NamedTuple):
+    network: Network
+    weights: Mapping[str, NDArray]
+    layers: list[tuple[_LayerTrace, NDArray]]
+    from_events: bool
 
 
 class ReferenceBackend(Backend):
@@ -101,7 +117,7 @@ class ReferenceBackend(Backend):
                 counts[layer.name] = np.rint(output.sum((0, 2))).astype(np.int64)
             records |= {k: after[k] for k in record if k in after}
             signal = output
-        saved = (network, weights, traces, isinstance(x, Events)) if differentiate else None
+        saved = _Saved(network, weights, traces, isinstance(x, Events)) if differentiate else None
         return Trace(signal, counts, state, records, saved)
 
     def _namespace(self, layer: Layer) -> dict[str, Any]:
@@ -160,13 +176,8 @@ class ReferenceBackend(Backend):
         input_grad: bool = False,
         initial_state_grad: bool = False,
     ) -> Gradients:
-        if trace.saved is None:
-            raise BrfkitError("this trace keeps nothing to differentiate; scan with differentiate=True")
-        network, weights, traces, from_events = trace.saved
-        if input_grad and from_events:
-            raise BrfkitError("events have no gradient; give the input as a dense array")
-        if output_grad is not None and output_grad.shape != trace.outputs.shape:
-            raise BrfkitError(f"output_grad has shape {output_grad.shape}, not {trace.outputs.shape}")
+        check_vjp(trace, output_grad, input_grad)
+        network, weights, traces, _ = trace.saved
         final = dict(final_state_grad or {})
         check_names(network, list(final), "gradient of final state")
         signal_bar = np.zeros_like(trace.outputs) if output_grad is None else np.asarray(output_grad, np.float64)

@@ -37,9 +37,20 @@ class SpikeLoss:
     @staticmethod
     def of_samples(probability: float, key: int, first: int, count: int) -> SpikeLoss:
         """For samples numbered from `first` on; `key` chooses the spikes."""
-        numbers = np.arange(first, first + count, dtype=np.uint64)
-        start = np.array([key], np.uint64)
-        return SpikeLoss(probability, fate(start, numbers, np.zeros(1, np.uint64), np.zeros(1, np.uint64)))
+        return SpikeLoss.of_numbers(probability, key, np.arange(first, first + count))
+
+    @staticmethod
+    def of_numbers(probability: float, key: int, numbers: NDArray[np.int64]) -> SpikeLoss:
+        """For samples of any numbers [B]; `key` chooses the spikes."""
+        start, none = np.array([key], np.uint64), np.zeros(1, np.uint64)
+        return SpikeLoss(probability, fate(start, numbers.astype(np.uint64), none, none))
+
+    def after(self, steps: int) -> SpikeLoss:
+        """For a part of a sequence that begins after so many steps, which loses other spikes than the first part."""
+        if steps == 0:
+            return self
+        none = np.zeros(1, np.uint64)
+        return SpikeLoss(self.probability, fate(self.keys, np.array([steps], np.uint64), none, none))
 
     @property
     def bound(self) -> np.uint64:
@@ -51,3 +62,9 @@ class SpikeLoss:
         place = np.array([step], np.uint64), np.array([layer], np.uint64)
         bits: NDArray[np.uint64] = fate(self.keys[samples], *place, neurons.astype(np.uint64))
         return (bits >> np.uint64(11)) < self.bound
+
+    def left(self, layer: int, steps: int, units: int) -> NDArray[np.bool_]:
+        """Which spikes of a layer would be left, [T, B, H]."""
+        place = np.arange(steps, dtype=np.uint64)[:, None, None], np.array([layer], np.uint64)
+        bits: NDArray[np.uint64] = fate(self.keys[:, None], *place, np.arange(units, dtype=np.uint64))
+        return (bits >> np.uint64(11)) >= self.bound

@@ -23,9 +23,11 @@ from brfkit.backends.base import (
     Trace,
     check_input,
     check_names,
+    check_vjp,
     common_dtype,
     get_initial_state,
 )
+from brfkit.backends.spike_loss import SpikeLoss
 from brfkit.codegen.model import Model, build_model
 from brfkit.codegen.python_printer import build
 from brfkit.errors import BrfkitError
@@ -78,6 +80,7 @@ def run_layer(
     signal: Tensor,
     state: Mapping[str, Tensor] | None = None,
     record: Sequence[str] = (),
+    left: Tensor | None = None,
 ) -> tuple[Tensor, Tensors, Tensors]:
     """One layer over all steps, differentiable in every tensor.
 
@@ -88,6 +91,7 @@ def run_layer(
         signal: input [T, B, I].
         state: initial state by symbol, [B, H], ``z`` for the last spikes; what is missing is 0.
         record: symbols of states, or ``z``, to return for every step.
+        left: [T, B, H], 0 where a spike is lost before anything but the neuron itself uses it; None loses none.
 
     Returns:
         Output [T, B, H], the state after the last step by symbol [B, H], the records [T, B, H].
@@ -104,15 +108,19 @@ def run_layer(
     now: Tensors = {s: given[s] if s in given else signal.new_zeros(shape) for s in names}
     kept: dict[str, list[Tensor]] = {name: [] for name in {*record, "out"}}
     current = signal @ weights["w_in"].T + weights.get("bias", 0.0)  # [T, B, H]
-    for x in current:
+    spikes = now["z"] if layer.spec.spiking else signal.new_zeros(0)
+    for t, x in enumerate(current):
         values |= now
-        values["x"] = x + now["z"] @ weights["w_rec"].T if layer.recurrent else x
+        values["x"] = x + spikes @ weights["w_rec"].T if layer.recurrent else x
         out, *after = (_full(v, x) for v in step(*(values[i] for i in model.step.inputs)))
         now = dict(zip(model.states, after, strict=True))
         if layer.spec.spiking:
-            now["z"] = out
+            spikes = out = out if left is None else out * left[t]
+            now.setdefault("z", out)
         for name, steps in kept.items():
             steps.append(out if name == "out" else now[name])
+    if layer.spec.spiking:
+        now["z"] = spikes
     stacked = {name: torch.stack(steps) if steps else current for name, steps in kept.items()}
     return stacked["out"], now, {name: stacked[name] for name in record}
 
@@ -137,7 +145,11 @@ def _full(value: Tensor | float, like: Tensor) -> Tensor:
 
 
 def run_network(
-    network: Network, weights: Mapping[str, Tensor], x: Tensor | Events, state: Mapping[str, Tensor] | None = None
+    network: Network,
+    weights: Mapping[str, Tensor],
+    x: Tensor | Events,
+    state: Mapping[str, Tensor] | None = None,
+    spike_loss: SpikeLoss | None = None,
 ) -> tuple[Tensor, Tensors]:
     """A network over all steps, differentiable in every tensor.
 
@@ -146,6 +158,7 @@ def run_network(
         weights: by name, as :meth:`Network.shapes` lists them; one dtype, one device.
         x: [T, B, I] or events.
         state: initial state ``<layer>.<state>`` [B, H]; what is missing is 0.
+        spike_loss: which spikes are lost on their way to other neurons; None loses none.
 
     Returns:
         Output [T, B, O] and the final state by name.
@@ -157,7 +170,7 @@ def run_network(
     _check_tensors(network, weights, state or {}, batch)
     like = next(iter(weights.values()))
     signal = _dense(x, like.dtype, like.device) if isinstance(x, Events) else x
-    output, final, _, _ = _run(network, weights, signal, state or {}, ())
+    output, final, _, _ = _run(network, weights, signal, state or {}, (), spike_loss)
     return output, final
 
 
@@ -176,18 +189,26 @@ def _check_tensors(network: Network, weights: Mapping[str, Tensor], state: Mappi
 
 
 def _run(
-    network: Network, weights: Mapping[str, Tensor], signal: Tensor, state: Mapping[str, Tensor], record: Sequence[str]
+    network: Network,
+    weights: Mapping[str, Tensor],
+    signal: Tensor,
+    state: Mapping[str, Tensor],
+    record: Sequence[str],
+    loss: SpikeLoss | None = None,
 ) -> tuple[Tensor, Tensors, Tensors, dict[str, Tensor]]:
     """Output, final state, records and spike counts [B] of a whole network."""
     final: Tensors = {}
     records: Tensors = {}
     counts: Tensors = {}
-    for layer in network.layers:
+    for index, layer in enumerate(network.layers):
         prefix = f"{layer.name}."
         own = {n.removeprefix(prefix): v for n, v in weights.items() if n.startswith(prefix)}
         start = {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}
         wanted = [n.removeprefix(prefix) for n in record if n.startswith(prefix)]
-        signal, after, kept = run_layer(layer, network.dt, own, signal, start, wanted)
+        left = None
+        if loss is not None and layer.spec.spiking:
+            left = torch.from_numpy(loss.left(index, len(signal), layer.units)).to(signal)
+        signal, after, kept = run_layer(layer, network.dt, own, signal, start, wanted, left)
         final |= {prefix + n: v for n, v in after.items()}
         records |= {prefix + n: v for n, v in kept.items()}
         if layer.spec.spiking:
@@ -221,7 +242,7 @@ class _Saved:
 
 
 class TorchBackend(Backend):
-    """Eager PyTorch in float32 or float64 (the dtype of the weights).
+    """Eager PyTorch in float32 or float64 (the dtype of the weights). ``scan`` takes ``spike_loss`` as numba's does.
 
     Args:
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, …
@@ -232,6 +253,7 @@ class TorchBackend(Backend):
     """
 
     name = "torch"
+    loses_spikes = True
 
     def __init__(self, device: str = "cpu", threads: int | None = None) -> None:
         try:
@@ -266,6 +288,7 @@ class TorchBackend(Backend):
         initial_state: Mapping[str, NDArray] | None = None,
         record: Sequence[str] = (),
         differentiate: bool = False,
+        spike_loss: SpikeLoss | None = None,
     ) -> Trace:
         _, batch = check_input(network, x)
         check_names(network, record, "record")
@@ -275,7 +298,7 @@ class TorchBackend(Backend):
             leaves = {name: self._leaf(value, dtype, differentiate) for name, value in weights.items()}
             start = {name: self._leaf(value, dtype, differentiate) for name, value in state.items()}
             signal = _dense(x, dtype, self.device) if isinstance(x, Events) else self._leaf(x, dtype, differentiate)
-            output, final, records, counts = _run(network, leaves, signal, start, record)
+            output, final, records, counts = _run(network, leaves, signal, start, record, spike_loss)
         saved = _Saved(network, leaves, signal, isinstance(x, Events), start, output, final)
         return Trace(
             _array(output),
@@ -294,11 +317,8 @@ class TorchBackend(Backend):
         input_grad: bool = False,
         initial_state_grad: bool = False,
     ) -> Gradients:
-        saved = trace.saved
-        if not isinstance(saved, _Saved):
-            raise BrfkitError("this trace keeps nothing to differentiate; scan with differentiate=True")
-        if input_grad and saved.from_events:
-            raise BrfkitError("events have no gradient; give the input as a dense array")
+        check_vjp(trace, output_grad, input_grad)
+        saved: _Saved = trace.saved
         given = dict(final_state_grad or {})
         check_names(saved.network, list(given), "gradient of final state")
         pairs = [(saved.output, output_grad, "output_grad")] if output_grad is not None else []

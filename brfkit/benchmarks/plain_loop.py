@@ -219,8 +219,8 @@ def _layers(network: Network) -> tuple[Layer, Layer]:
         raise BrfkitError(f"the plain loop has a recurrent layer of {', '.join(CELLS)}, not {hidden.neuron}")
     if readout.neuron != "li":
         raise BrfkitError(f"the readout of the plain loop is li, not {readout.neuron}")
-    if not all(hidden.spec.resolve_options(hidden.options).values()):
-        raise BrfkitError("the plain loop has no parts to switch off")
+    if hidden.spec.resolve_options(hidden.options) != hidden.spec.resolve_options({}):
+        raise BrfkitError("the plain loop has no parts to switch off, and one discretisation")
     if hidden.surrogate_name != "double_gaussian":
         raise BrfkitError(f"the surrogate of the plain loop is double_gaussian, not {hidden.surrogate_name}")
     return hidden, readout

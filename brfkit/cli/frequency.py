@@ -8,10 +8,9 @@ import click
 
 from brfkit.cli.checks import PICTURES, constant, finite, interval, suffix, values
 from brfkit.cli.checks import settings as checked_settings
-from brfkit.cli.options import common, computing, print_json, print_table
+from brfkit.cli.options import PARTS, chosen_parts, common, computing, parts, print_json, print_table
 
 TABLES = (".csv", ".npz")
-PARTS = ("refractory", "smooth_reset", "divergence_boundary")
 MEASURES = ("sine", "chirp", "spikes")
 
 
@@ -30,12 +29,10 @@ def _measures(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 @click.option("--omega", metavar="W", callback=values, help="ω, rad per unit time: 10, or 5,10,20, or 5:50.")
 @click.option("--b-offset", metavar="B", callback=values, help="Damping offset b', in the same forms.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any parameter or constant of the neuron.")
-@click.option("--no-refractory", is_flag=True, help="BRF without the refractory threshold.")
-@click.option("--no-smooth-reset", is_flag=True, help="BRF without the smooth reset.")
-@click.option("--no-divergence-boundary", is_flag=True, help="BRF without p(ω).")
+@parts
 @click.option("--vary", metavar="NAME[=VALUES]",
-              help="Compare: dt=0.001,0.01 or omega=5,10,20; or a part, on and off: refractory, smooth-reset, "
-              "divergence-boundary.")  # fmt: skip
+              help="Compare: dt=0.001,0.01, omega=5,10,20 or discretisation=euler,exact; or a part, on and off: "
+              "refractory, smooth-reset, divergence-boundary.")  # fmt: skip
 @click.option("--dt", type=click.FloatRange(0, min_open=True), default=0.01, show_default=True, callback=finite,
               help="Time step δ.")  # fmt: skip
 @click.option("--neurons", type=click.IntRange(1), help="Size of the population.  [default: 1, or as lists are long]")
@@ -100,6 +97,8 @@ def _variants(options: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
             raise click.UsageError(f"--vary {name} is a part that is on or off and takes no values.")
         words = name.replace("_", " ").replace("-", " ")
         return [(f"with {words}", {"parts": {key: True}}), (f"without {words}", {"parts": {key: False}})]
+    if key == "discretisation" and text:
+        return [(value, {"parts": {key: value}}) for value in text.split(",")]
     try:
         values = [float(part) for part in text.split(",")]
     except ValueError:
@@ -124,7 +123,6 @@ def _respond(options: dict[str, Any], change: dict[str, Any]) -> Any:
         if options[name] is not None:
             settings[name] = options[name]
     settings |= change.get("parameters", {})
-    parts = {part: False for part in PARTS if options[f"no_{part}"]} | change.get("parts", {})
     dt = change.get("dt", options["dt"])
     many = (options["neurons"] or _longest(settings)) > 7
     scale = options["scale"] or ("linear" if many else "log")
@@ -137,7 +135,7 @@ def _respond(options: dict[str, Any], change: dict[str, Any]) -> Any:
             options["neuron"],
             parameters=settings,
             constants=constants,
-            options=parts,
+            options=chosen_parts(options) | change.get("parts", {}),
             dt=dt,
             neurons=options["neurons"],
             frequencies=frequency_grid(dt, low, high, options["points"], scale == "log"),

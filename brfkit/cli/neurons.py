@@ -15,8 +15,8 @@ from brfkit.cli.options import common, print_json
 def command(name: str | None, as_json: bool) -> None:
     """List the neuron models, or show one of them.
 
-    With NAME: its equations, states, parameters with units, defaults and initial values, constants, the parts that can
-    be switched off, the surrogate gradient and the source.
+    With NAME: its equations, states, parameters with units, defaults and initial values, constants and which of them
+    can be trained, discretisations, the parts that can be switched off, the surrogate gradient and the source.
 
     \b
     brfkit neurons
@@ -65,6 +65,13 @@ def describe(neuron: Any) -> dict[str, Any]:
             for p in neuron.parameters
         ],
         "constants": dict(neuron.constants),
+        "trainable": [
+            {"name": t.name, "symbol": t.symbol, "unit": t.unit, "default": neuron.constants[t.name], "doc": t.doc}
+            for t in neuron.trainable
+        ],
+        "discretisations": [
+            {"name": name, "doc": d.doc, "equations": list(d.equations)} for name, d in neuron.discretisations.items()
+        ],
         "options": [{"name": o.name, "default": o.default, "doc": o.doc} for o in neuron.options],
         "surrogate": surrogate,
     }
@@ -112,6 +119,15 @@ def _print_one(one: dict[str, Any]) -> None:
     if one["constants"]:
         values = ", ".join(f"{name} = {value:g}" for name, value in one["constants"].items())
         console.print(f"\n[bold]Constants[/]  {values}")
+    for t in one["trainable"]:
+        name = f"--trainable {t['name']}"
+        console.print(f"[bold]Can be trained[/]  {name}: {escape(t['symbol'])}, {escape(t['doc'])}")
+    if one["discretisations"]:
+        console.print()
+        table = _table("Discretisations, the first is the default", "--discretisation", "")
+        for d in one["discretisations"]:
+            table.add_row(d["name"], escape("\n".join([d["doc"], *d["equations"]])))
+        console.print(table)
     if one["options"]:
         console.print()
         table = _table("Parts that can be switched off", "option", "")

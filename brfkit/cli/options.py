@@ -12,6 +12,8 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+# Parts of BRF that can be switched off, and what the neuron is then without.
+PARTS = {"refractory": "the refractory threshold", "smooth_reset": "the smooth reset", "divergence_boundary": "p(ω)"}
 BACKENDS = ("auto", "numba", "cupy", "torch", "reference")
 
 
@@ -54,6 +56,31 @@ def data_dir(function: F) -> F:
         show_envvar=True,
         help="Folder of the data sets.  [default: the user's cache folder]",
     )(function)
+
+
+def discretisation(function: F) -> F:
+    """``--discretisation``."""
+    return click.option(
+        "--discretisation",
+        metavar="euler|symplectic|exact",
+        help="How RF and BRF go from step to step.  [default: euler, as published]",
+    )(function)
+
+
+def parts(function: F) -> F:
+    """``--no-refractory``, ``--no-smooth-reset``, ``--no-divergence-boundary`` and ``--discretisation``."""
+    function = discretisation(function)
+    for name, what in reversed(PARTS.items()):
+        function = click.option(f"--no-{name.replace('_', '-')}", is_flag=True, help=f"BRF without {what}.")(function)
+    return function
+
+
+def chosen_parts(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a neuron that :func:`parts` have set."""
+    found: dict[str, Any] = {part: False for part in PARTS if options[f"no_{part}"]}
+    if options["discretisation"] is not None:
+        found["discretisation"] = options["discretisation"]
+    return found
 
 
 def limit_threads(threads: int | None) -> None:

@@ -7,13 +7,24 @@ from typing import Any
 import click
 
 from brfkit.cli.checks import PICTURES, constant, finite, suffix, values
-from brfkit.cli.options import common, computing, data_dir, limit_threads, print_json, print_table
+from brfkit.cli.checks import settings as checked_settings
+from brfkit.cli.options import (
+    PARTS,
+    chosen_parts,
+    common,
+    computing,
+    data_dir,
+    limit_threads,
+    parts,
+    print_json,
+    print_table,
+)
 
 TRACES = (".npz", ".h5", ".csv")
 # What says something about a current or a neuron, which a trained network has already.
 FOR_NEURONS = (
-    "omega", "b_offset", "settings", "no_refractory", "no_smooth_reset", "no_divergence_boundary", "dt", "steps",
-    "neurons", "stimulus", "amplitude", "frequency", "start", "stop",
+    "omega", "b_offset", "settings", *(f"no_{part}" for part in PARTS), "discretisation", "dt", "steps", "neurons",
+    "stimulus", "amplitude", "frequency", "start", "stop",
 )  # fmt: skip
 FOR_NETWORKS = ("dataset", "sample", "split", "permutation", "data_dir")
 
@@ -23,9 +34,7 @@ FOR_NETWORKS = ("dataset", "sample", "split", "permutation", "data_dir")
 @click.option("--omega", metavar="W", callback=values, help="ω, rad per unit time: 10, or 5,10,20, or 5:50.")
 @click.option("--b-offset", metavar="B", callback=values, help="Damping offset b', in the same forms.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any parameter or constant of the neuron.")
-@click.option("--no-refractory", is_flag=True, help="BRF without the refractory threshold.")
-@click.option("--no-smooth-reset", is_flag=True, help="BRF without the smooth reset.")
-@click.option("--no-divergence-boundary", is_flag=True, help="BRF without p(ω).")
+@parts
 @click.option("--dt", type=click.FloatRange(0, min_open=True), default=0.01, show_default=True, callback=finite,
               help="Time step δ.")  # fmt: skip
 @click.option("--steps", type=click.IntRange(1), help="Time steps.  [default: 1000, or as many as FILE has]")
@@ -92,10 +101,7 @@ def _check_usage(ctx: click.Context, options: dict[str, Any]) -> None:
             raise click.UsageError(f"{flag} does not go {'with' if network else 'without'} --checkpoint.", ctx)
     if options["stop"] is not None and options["stop"] <= options["start"]:
         raise click.UsageError(f"--stop {options['stop']:g} is not after --start {options['start']:g}.", ctx)
-    for setting in options["settings"]:
-        name, equals, text = setting.partition("=")
-        if not (name and equals):
-            raise click.UsageError(f"--set {setting!r} is not of the form NAME=VALUE.", ctx)
+    for text in checked_settings(options["settings"]).values():
         values(ctx, next(p for p in ctx.command.params if p.name == "settings"), text)
 
 
@@ -104,10 +110,9 @@ def _neurons(options: dict[str, Any], record: bool) -> Any:
     from brfkit.neurons import get_neuron
     from brfkit.simulation.population import simulate
 
-    settings = dict(setting.split("=", 1) for setting in options["settings"])
+    settings = checked_settings(options["settings"])
     spec = get_neuron(options["neuron"])
     constants = {name: constant(name, settings.pop(name)) for name in list(settings) if name in spec.constants}
-    parts = ("refractory", "smooth_reset", "divergence_boundary")
     with progress("simulating", "steps") as advance:
         return simulate(
             options["neuron"],
@@ -115,7 +120,7 @@ def _neurons(options: dict[str, Any], record: bool) -> Any:
             b_offset=options["b_offset"],
             parameters=settings,
             constants=constants,
-            options={part: False for part in parts if options[f"no_{part}"]},
+            options=chosen_parts(options),
             record=record,
             progress=advance,
             **{

@@ -8,8 +8,8 @@ import click
 
 from brfkit.cli.checks import PICTURES, constant, finite, interval, suffix
 from brfkit.cli.checks import settings as checked_settings
-from brfkit.cli.frequency import PARTS, TABLES
-from brfkit.cli.options import common, computing, print_json, print_table
+from brfkit.cli.frequency import TABLES
+from brfkit.cli.options import chosen_parts, common, computing, parts, print_json, print_table
 
 
 @click.command()
@@ -19,9 +19,7 @@ from brfkit.cli.options import common, computing, print_json, print_table
 @click.option("--b", "b", metavar="LOW:HIGH", callback=interval,
               help="Range of the damping b at q = 0, p(ω) - b' for BRF.  [default: all that is stable]")  # fmt: skip
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A constant of the neuron.")
-@click.option("--no-refractory", is_flag=True, help="BRF without the refractory threshold.")
-@click.option("--no-smooth-reset", is_flag=True, help="BRF without the smooth reset.")
-@click.option("--no-divergence-boundary", is_flag=True, help="BRF without p(ω).")
+@parts
 @click.option("--dt", type=click.FloatRange(0, min_open=True), callback=finite,
               help="Time step δ.  [default: 0.01, or the checkpoint's]")  # fmt: skip
 @click.option("--neurons", type=click.IntRange(1), default=20_000, show_default=True, help="Simulated neurons.")
@@ -55,15 +53,15 @@ def command(as_json: bool, **options: Any) -> None:
     for file in files:
         check_writable(file, options["force"])
     constants = {name: constant(name, text) for name, text in checked_settings(options["settings"]).items()}
-    parts = {part: False for part in PARTS if options[f"no_{part}"]}
-    if options["checkpoint"] and (parts or constants or options["dt"] is not None):
+    chosen = chosen_parts(options)
+    if options["checkpoint"] and (chosen or constants or options["dt"] is not None):
         raise click.UsageError("--checkpoint has its own --dt, constants and parts; leave them out.")
-    if parts or constants:
-        get_neuron(options["neuron"] or "brf").resolve_options(parts)
+    if chosen or constants:
+        get_neuron(options["neuron"] or "brf").resolve_options(chosen)
     with progress("simulating", "neuron-steps") as advance:
         result = stability_map(
             options["neuron"],
-            options=parts,
+            options=chosen,
             constants=constants,
             progress=advance,
             **{

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from brfkit.cli.options import common, computing, data_dir, limit_threads, print_json, print_table
+from brfkit.cli.options import common, computing, data_dir, discretisation, limit_threads, print_json, print_table
 from brfkit.cli.progress import TrainingProgress
 
 TERMINATED = 128 + signal.SIGTERM
@@ -60,12 +60,23 @@ def _seeds(ctx: click.Context, param: click.Parameter, value: str | None) -> lis
 @click.option("--weight-decay", type=click.FloatRange(0))
 @click.option("--clip-norm", type=click.FloatRange(0, min_open=True), help="Bound on the norm of the gradient.")
 @click.option("--input-dropout", type=click.FloatRange(0, 1, max_open=True), help="Share of the input left out.")
+@click.option(
+    "--spike-dropout", type=click.FloatRange(0, 1, max_open=True), help="Share of the hidden spikes left out."
+)
+@click.option("--time-stretch", type=click.FloatRange(0, 1), help="Stretch time by up to a factor exp(±X).")
+@click.option("--lead-dropout", type=click.FloatRange(0, 1), help="ECG: samples that lose one lead.")
+@click.option("--lead-swap", type=click.FloatRange(0, 1), help="ECG: samples whose leads change places.")
+@click.option("--average", type=click.FloatRange(0, 1, max_open=True),
+              help="Measure and keep the running mean of the weights, with this decay a step.")  # fmt: skip
 @click.option("--rate-penalty", type=click.FloatRange(0), help="Price of the firing rate in the loss.")
 @click.option("--rate-target", type=click.FloatRange(0, 1, max_open=True), help="Firing rate that is free of it.")
 @click.option("--tbptt", type=click.IntRange(1), help="Truncate BPTT to windows of so many steps.")
 @click.option("--patience", type=click.IntRange(1), help="Stop after so many epochs without a better validation loss.")
+@click.option("--stop-accuracy", type=click.FloatRange(0, 100, min_open=True),
+              help="Stop after the first epoch with this validation accuracy (%), and take its network.")  # fmt: skip
 @click.option("--validation-fraction", type=click.FloatRange(0, 1, max_open=True))
-@click.option("--validation", type=click.Choice(["random", "speakers"]), help="What is kept for validation.")
+@click.option("--validation", type=click.Choice(["random", "blocks", "speakers"]),
+              help="What is kept for validation: samples, or blocks of neighbours, or speakers.")  # fmt: skip
 @click.option("--binning", type=click.Choice(["full", "paper"]), help="Event data: keep every spike, or as published.")
 @click.option("--bin-width", type=click.FloatRange(0, min_open=True), help="Event data: length of a step (s).")
 @click.option("--bins", type=click.IntRange(1), help="Event data: number of steps.")
@@ -75,8 +86,11 @@ def _seeds(ctx: click.Context, param: click.Parameter, value: str | None) -> lis
 @click.option("--permutation", type=click.Path(dir_okay=False), help="psmnist: order of the pixels (.npy).")
 @click.option("--dt", type=click.FloatRange(0, min_open=True), help="Time step δ.")
 @click.option("--surrogate", help="Surrogate gradient.")
+@click.option("--omega-init", type=click.Choice(["spectrum"]), help="Draw ω from the spectrum of the training inputs.")
 @click.option("--no-recurrent", is_flag=True, help="No recurrent weights.")
 @click.option("--bias", is_flag=True, help="Train a constant current per neuron.")
+@discretisation
+@click.option("--trainable", metavar="NAME[,NAME…]", help="Train a constant of BRF and BHRF, too: gamma.")
 @click.option("--no-refractory", is_flag=True, help="BRF without the refractory threshold.")
 @click.option("--no-smooth-reset", is_flag=True, help="BRF without the smooth reset.")
 @click.option("--no-divergence-boundary", is_flag=True, help="BRF without p(ω).")
@@ -202,7 +216,7 @@ def _backend(config: Any, options: dict[str, Any]) -> Any:
 
 
 def _config(options: dict[str, Any], seed_given: bool) -> Any:
-    from brfkit.training.config import merge
+    from brfkit.training.config_files import merge
     from brfkit.training.resolve import parse_settings, resolve
 
     stored = _stored_config(options) if options["resume"] else None
@@ -217,12 +231,17 @@ def _config(options: dict[str, Any], seed_given: bool) -> Any:
                 "bin_width", "bins", "test_fraction",
             )
         },
-        "network": {"hidden": options["hidden"], "dt": options["dt"], "surrogate": options["surrogate"]},
+        "network": {
+            key: options[key]
+            for key in ("hidden", "dt", "surrogate", "omega_init", "discretisation", "trainable")
+        },
         "training": {
             key: options[key]
             for key in (
                 "epochs", "batch_size", "learning_rate", "optimizer", "schedule", "weight_decay", "clip_norm",
-                "tbptt", "patience", "dtype", "accumulate", "warmup_epochs", "input_dropout", "rate_penalty",
+                "tbptt", "patience", "stop_accuracy", "dtype", "accumulate", "warmup_epochs",
+                "input_dropout", "spike_dropout", "time_stretch", "lead_dropout", "lead_swap", "average",
+                "rate_penalty",
                 "rate_target",
             )
         },

@@ -19,6 +19,9 @@ RULES: dict[str, Rule] = {
     "square": lambda e, a, y, g: (e("mul", g, e("mul", 2.0, a[0])),),
     "sqrt": lambda e, a, y, g: (e("div", e("mul", 0.5, g), y),),
     "exp": lambda e, a, y, g: (e("mul", g, y),),
+    "expm1": lambda e, a, y, g: (e("mul", g, e("add", y, 1.0)),),
+    "sin": lambda e, a, y, g: (e("mul", g, e("cos", a[0])),),
+    "cos": lambda e, a, y, g: (e("neg", e("mul", g, e("sin", a[0]))),),
     "minimum": lambda e, a, y, g: (
         e("mul", g, e("sub", 1.0, e("greater", a[0], a[1]))),
         e("mul", g, e("greater", a[0], a[1])),

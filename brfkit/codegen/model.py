@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
-from brfkit.codegen.adjoint import slope_names, vjp, with_slopes
-from brfkit.codegen.program import Program, parse
+from brfkit.codegen.adjoint import inline, slope_names, vjp, with_slopes
+from brfkit.codegen.parser import Fixed, parse
+from brfkit.codegen.program import Builder, Program
 from brfkit.codegen.python_printer import NUMPY, build
 from brfkit.errors import BrfkitError
-from brfkit.neurons import Neuron, get_neuron, get_surrogate
+from brfkit.neurons import Neuron, OptionValue, Trainable, get_neuron, get_surrogate
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,12 +21,14 @@ class Model:
 
     Attributes:
         neuron: the specification.
+        parameters: names of the trained parameters, constants that are trained among them.
         derive: inputs parameters and constants, outputs the derived values.
         step: inputs ``x``, states, derived values and constants, outputs output and next states.
         surrogate: derivative of the spike, one input; None without spikes.
     """
 
     neuron: Neuron
+    parameters: tuple[str, ...]
     derive: Program
     step: Program
     surrogate: Program | None
@@ -35,13 +38,9 @@ class Model:
         return self.neuron.states
 
     @property
-    def parameters(self) -> tuple[str, ...]:
-        return tuple(p.name for p in self.neuron.parameters)
-
-    @property
     def constants(self) -> tuple[str, ...]:
-        """Names of δ and the neuron's constants, in the order in which kernels take them."""
-        return ("dt", *self.neuron.constants)
+        """Names of δ and the constants that are not trained, in the order in which kernels take them."""
+        return ("dt", *(name for name in self.neuron.constants if name not in self.parameters))
 
     @property
     def derived(self) -> tuple[str, ...]:
@@ -84,18 +83,51 @@ class Model:
 
 
 @lru_cache(maxsize=256)
-def _build(neuron: Neuron, options: tuple[tuple[str, bool], ...], surrogate: str | None) -> Model:
-    fixed = {name: float(value) for name, value in options}
+def _build(neuron: Neuron, options: tuple[tuple[str, OptionValue], ...], surrogate: str | None) -> Model:
+    chosen = dict(options)
+    fixed: dict[str, Fixed] = {option.name: float(chosen[option.name]) for option in neuron.options}
+    discretisation = neuron.discretisation(chosen)
+    fixed |= discretisation.functions if discretisation is not None else {}
     slope = parse(get_surrogate(surrogate).derivative) if surrogate is not None else None
     step = parse(neuron.step, fixed)
     if len(step.outputs) != 1 + len(neuron.states):
         raise BrfkitError(f"neuron {neuron.name}: step must return its output and one value per state")
-    derive = parse(neuron.derive, fixed)
+    parameters = tuple(p.name for p in neuron.trained(chosen))
     constants = {"dt", *neuron.constants}
+    derive = parse(neuron.derive, fixed)
     _check_inputs(neuron, derive, {p.name for p in neuron.parameters} | constants)
     _check_inputs(neuron, step, {"x", *neuron.states, *derive.output_names} | constants)
+    trained = [one for one in neuron.trainable if one.name in parameters]
+    derive, step = _without_unread(_with_trained(derive, trained), step)
     names = ("out", *(f"{state}_next" for state in neuron.states))
-    return Model(neuron, derive, replace(step, output_names=names), slope)
+    return Model(neuron, parameters, derive, replace(step, output_names=names), slope)
+
+
+def _with_trained(derive: Program, trained: Sequence[Trainable]) -> Program:
+    """``derive`` with every trained constant as a further input and, held where it makes sense, output."""
+    if not trained:
+        return derive
+    names = tuple(one.name for one in trained)
+    builder = Builder("c", taken={*derive.inputs, *names, *(s.target for s in derive.statements)})
+    builder.statements.extend(derive.statements)
+    held = [parse(one.hold) for one in trained]
+    values = [inline(builder, h, {h.inputs[0]: name})[0] for h, name in zip(held, names, strict=True)]
+    return Program(
+        derive.name,
+        (*derive.inputs, *(name for name in names if name not in derive.inputs)),
+        tuple(builder.statements),
+        (*derive.outputs, *values),
+        (*derive.output_names, *names),
+    )
+
+
+def _without_unread(derive: Program, step: Program) -> tuple[Program, Program]:
+    """Both without the derived values that the step does not read, such as those of another discretisation."""
+    unread = set(derive.output_names) - step.reads()
+    pairs = zip(derive.output_names, derive.outputs, strict=True)
+    kept = {name: output for name, output in pairs if name not in unread}
+    derive = replace(derive, outputs=tuple(kept.values()), output_names=tuple(kept)).without_dead_code()
+    return derive, replace(step, inputs=tuple(name for name in step.inputs if name not in unread))
 
 
 def _check_inputs(neuron: Neuron, program: Program, known: set[str]) -> None:
@@ -106,7 +138,7 @@ def _check_inputs(neuron: Neuron, program: Program, known: set[str]) -> None:
             raise BrfkitError(f"neuron {neuron.name}: {program.name} takes {name!r}, which is none of {have}")
 
 
-def build_model(name: str, options: Mapping[str, bool] | None = None, surrogate: str | None = None) -> Model:
+def build_model(name: str, options: Mapping[str, OptionValue] | None = None, surrogate: str | None = None) -> Model:
     """The programs of a neuron with these options and surrogate (None: the neuron's own)."""
     neuron = get_neuron(name)
     resolved = tuple(sorted(neuron.resolve_options(options or {}).items()))

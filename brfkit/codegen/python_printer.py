@@ -14,9 +14,9 @@ INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 
 # How each target spells what is no Python operator. ``spike`` and ``greater`` are handed in as functions.
 _CALLS = {
-    "numpy": {"sqrt": "np.sqrt", "exp": "np.exp", "abs": "np.abs", "sign": "np.sign"}
+    "numpy": {op: f"np.{op}" for op in ("sqrt", "exp", "expm1", "sin", "cos", "abs", "sign")}
     | {"minimum": "np.minimum", "maximum": "np.maximum"},
-    "torch": {"sqrt": "torch.sqrt", "exp": "torch.exp", "abs": "torch.abs", "sign": "torch.sign"}
+    "torch": {op: f"torch.{op}" for op in ("sqrt", "exp", "expm1", "sin", "cos", "abs", "sign")}
     | {"minimum": "minimum", "maximum": "maximum"},
 }
 

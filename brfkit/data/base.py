@@ -227,6 +227,7 @@ class DataSpec:
         splits: names of the splits that `read` knows.
         samples: how many samples the published files hold, by split.
         events: whether samples are spike trains, which are binned when they are loaded.
+        leads: channels that come from one sensor each, such as the leads of an ECG; empty where there is no such order.
     """
 
     name: str
@@ -245,6 +246,7 @@ class DataSpec:
     splits: tuple[str, ...] = ("train", "test")
     samples: Mapping[str, int] = field(default_factory=dict)
     events: bool = False
+    leads: tuple[tuple[int, ...], ...] = ()
 
     @property
     def classes(self) -> int:

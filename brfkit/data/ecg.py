@@ -87,6 +87,7 @@ ECG = DataSpec(
         "Events (values 0 and 1) lead the labels by about 24 steps."
     ),
     samples={"train": 618, "test": 141},
+    leads=((0, 1), (2, 3)),
 )
 
 SPECS = {ECG.name: ECG}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-
 from brfkit.errors import BrfkitError
 from brfkit.neurons.alif import ALIF
 from brfkit.neurons.bhrf import BHRF
@@ -13,7 +11,19 @@ from brfkit.neurons.lif import LIF
 from brfkit.neurons.rf import RF
 from brfkit.neurons.rf_izhikevich import RF_IZHIKEVICH
 from brfkit.neurons.se_adlif import SE_ADLIF
-from brfkit.neurons.spec import Init, Neuron, Normal, Option, Parameter, Uniform
+from brfkit.neurons.spec import (
+    Constant,
+    Discretisation,
+    Init,
+    Neuron,
+    Normal,
+    Option,
+    OptionValue,
+    Parameter,
+    Trainable,
+    Uniform,
+    nearest,
+)
 from brfkit.neurons.surrogates import SURROGATES, Surrogate, get_surrogate
 
 NEURONS: dict[str, Neuron] = {n.name: n for n in (BRF, RF, BHRF, ALIF, SE_ADLIF, LIF, RF_IZHIKEVICH, LI, LI_SIGMOID)}
@@ -32,20 +42,22 @@ def get_neuron(name: str) -> Neuron:
     try:
         return NEURONS[name]
     except KeyError:
-        near = difflib.get_close_matches(name, NEURONS, 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise BrfkitError(f"unknown neuron {name!r}; {hint}there are {', '.join(NEURONS)}") from None
+        raise BrfkitError(f"unknown neuron {name!r}; {nearest(name, NEURONS)}") from None
 
 
 __all__ = [
     "NEURONS",
     "SURROGATES",
+    "Constant",
+    "Discretisation",
     "Init",
     "Neuron",
     "Normal",
     "Option",
+    "OptionValue",
     "Parameter",
     "Surrogate",
+    "Trainable",
     "Uniform",
     "get_neuron",
     "get_surrogate",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from brfkit.neurons.brf import GAMMA
 from brfkit.neurons.ops import spike
 from brfkit.neurons.rf import B_OFFSET, OMEGA
 from brfkit.neurons.spec import Neuron
@@ -32,6 +33,7 @@ BHRF = Neuron(
     derive=derive,
     step=step,
     constants={"theta": 1.0, "gamma": 0.9},
+    trainable=(GAMMA,),
     equations=(
         "b_t = δω²/2 + |b'| + q_{t-1}",
         "v_t = v_{t-1} + δ u_{t-1}",

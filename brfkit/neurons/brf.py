@@ -2,34 +2,66 @@
 
 from __future__ import annotations
 
-from brfkit.neurons.ops import minimum, spike, sqrt
-from brfkit.neurons.rf import B_OFFSET, OMEGA
-from brfkit.neurons.spec import Neuron, Option
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
-BOUND = 0.9999  # δω is held below 1, where p(ω) ends
+from brfkit.neurons.ops import minimum, spike
+from brfkit.neurons.oscillator import (
+    BOUND,
+    below_one,
+    below_two,
+    euler_boundary,
+    no_growth,
+    rotation,
+    unbounded,
+)
+from brfkit.neurons.rf import B_OFFSET, DISCRETISATIONS, OMEGA
+from brfkit.neurons.spec import Discretisation, Neuron, Option, Trainable
+
+Function = Callable[..., Any]
 
 
-def derive(omega, b_offset, dt, divergence_boundary):  # type: ignore[no-untyped-def]
-    w = minimum(abs(omega), BOUND / dt)
-    dw = dt * w
-    p = -(dw * w) / (1.0 + sqrt(1.0 - dw**2))
+def derive(omega, b_offset, dt, divergence_boundary, hold, boundary):  # type: ignore[no-untyped-def]
+    w = hold(omega, dt)
+    p = boundary(w, dt)
     b0 = divergence_boundary * p - abs(b_offset)
-    return w, b0
+    angle, sine, versine = rotation(w, dt)
+    return w, b0, angle, sine, versine
 
 
-def step(x, u, v, q, w, b0, dt, theta, gamma, smooth_reset, refractory):  # type: ignore[no-untyped-def]
+def step(  # type: ignore[no-untyped-def]
+    x, u, v, q, w, b0, angle, sine, versine, dt, theta, gamma, smooth_reset, refractory, advance
+):  # fmt: skip
     b = b0 - smooth_reset * q
-    u_next = u + b * u * dt - w * v * dt + x * dt
-    v_next = v + w * u * dt + b * v * dt
+    u_next, v_next = advance(x, u, v, b, w, angle, sine, versine, dt)
     z = spike(u_next - theta - refractory * q)
     q_next = gamma * q + z
     return z, u_next, v_next, q_next
 
 
+def decay(gamma):  # type: ignore[no-untyped-def]
+    # Mirrored at 0 and at 1, so that a step of the optimiser beyond 1 does not leave it without gradient.
+    mirrored = abs(1.0 - abs(1.0 - abs(gamma)))
+    return minimum(mirrored, BOUND)
+
+
+GAMMA = Trainable("gamma", "γ", "per step", "decay of q; mirrored at 0 and 1, held below 0.9999", decay)
+
+
+def _balanced(name: str, hold: Function, boundary: Function, bound: float | None) -> Discretisation:
+    """RF's discretisation with what belongs to it in ``derive``: where ω is held, and the divergence boundary."""
+    of = DISCRETISATIONS[name]
+    equations = ("p(ω) = 0", *of.equations) if boundary is no_growth else of.equations
+    functions = {**of.functions, "hold": hold, "boundary": boundary}
+    return replace(of, functions=functions, equations=equations, bound=bound)
+
+
 BRF = Neuron(
     name="brf",
     title="balanced resonate-and-fire",
-    doc="RF with divergence boundary p(ω), smooth reset and refractory threshold; δ|ω| is bounded at 0.9999.",
+    doc="RF with divergence boundary p(ω), smooth reset and refractory threshold; δ|ω| is bounded at 0.9999 "
+    "(symplectic: 1.9998, exact: not).",
     source="Higuchi, Kairat, Bohté, Otte, ICML 2024 (arXiv:2402.14603), eq. 5-10",
     states=("u", "v", "q"),
     parameters=(OMEGA, B_OFFSET),
@@ -41,6 +73,12 @@ BRF = Neuron(
         Option("smooth_reset", "q raises the damping (SR)"),
         Option("divergence_boundary", "p(ω) keeps the discrete oscillator from diverging (DB)"),
     ),
+    discretisations={
+        "euler": _balanced("euler", below_one, euler_boundary, BOUND),
+        "symplectic": _balanced("symplectic", below_two, no_growth, 2.0 * BOUND),
+        "exact": _balanced("exact", unbounded, no_growth, None),
+    },
+    trainable=(GAMMA,),
     equations=(
         "b_t = p(ω) - |b'| - q_{t-1},   p(ω) = (-1 + √(1 - (δω)²)) / δ",
         "u_t = u_{t-1} + δ (b_t u_{t-1} - ω v_{t-1} + I_t)",

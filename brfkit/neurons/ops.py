@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 exp = np.exp
+expm1 = np.expm1
+sin = np.sin
+cos = np.cos
 sqrt = np.sqrt
 minimum = np.minimum
 maximum = np.maximum

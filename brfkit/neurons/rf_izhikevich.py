@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from brfkit.neurons.ops import spike
-from brfkit.neurons.rf import B_OFFSET, OMEGA, derive
+from brfkit.neurons.rf import B_OFFSET, DISCRETISATIONS, OMEGA, derive
 from brfkit.neurons.spec import Neuron
 
 
-def step(x, u, v, w, b, dt, theta):  # type: ignore[no-untyped-def]
-    u_new = u + b * u * dt - w * v * dt + x * dt
-    v_new = v + w * u * dt + b * v * dt
+def step(x, u, v, w, b, angle, sine, versine, dt, theta, advance):  # type: ignore[no-untyped-def]
+    u_new, v_new = advance(x, u, v, b, w, angle, sine, versine, dt)
     z = spike(v_new - theta)
     u_next = u_new - u_new * z
     v_next = v_new - v_new * z + z
@@ -26,6 +25,7 @@ RF_IZHIKEVICH = Neuron(
     derive=derive,
     step=step,
     constants={"theta": 1.0},
+    discretisations=DISCRETISATIONS,
     equations=(
         "u_t = u_{t-1} + δ (b u_{t-1} - ω v_{t-1} + I_t),   b = -|b'|",
         "v_t = v_{t-1} + δ (ω u_{t-1} + b v_{t-1})",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import difflib
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +21,7 @@ class Uniform:
     low: float
     high: float
 
-    def sample(self, rng: np.random.Generator, size: int) -> NDArray[np.float64]:
+    def sample(self, rng: np.random.Generator, size: int | tuple[int, ...]) -> NDArray[np.float64]:
         return rng.uniform(self.low, self.high, size)
 
     def __str__(self) -> str:
@@ -33,14 +35,30 @@ class Normal:
     mean: float
     std: float
 
-    def sample(self, rng: np.random.Generator, size: int) -> NDArray[np.float64]:
+    def sample(self, rng: np.random.Generator, size: int | tuple[int, ...]) -> NDArray[np.float64]:
         return rng.normal(self.mean, self.std, size)
 
     def __str__(self) -> str:
         return f"N({self.mean:g}, {self.std:g}²)"
 
 
-Init = Uniform | Normal
+@dataclass(frozen=True)
+class Constant:
+    """The same initial value for every neuron."""
+
+    value: float
+
+    def sample(self, rng: np.random.Generator, size: int | tuple[int, ...]) -> NDArray[np.float64]:
+        return np.full(size, self.value)
+
+    def __str__(self) -> str:
+        return f"{self.value:g}"
+
+
+Init = Uniform | Normal | Constant
+OptionValue = bool | str
+DISCRETISATION = "discretisation"
+TRAIN = "train_"  # an option of this name and a constant's trains the constant
 
 
 @dataclass(frozen=True)
@@ -73,15 +91,56 @@ class Option:
     default: bool = True
 
 
+@dataclass(frozen=True)
+class Trainable:
+    """A constant that can be trained, one value per neuron, from the constant's value on.
+
+    Attributes:
+        name: of the constant.
+        symbol, unit, doc: as for :class:`Parameter`.
+        hold: what ``step`` gets for a trained value: a function of it, which keeps it where it makes sense.
+    """
+
+    name: str
+    symbol: str
+    unit: str
+    doc: str
+    hold: Callable[[Any], Any]
+
+    def parameter(self, value: float) -> Parameter:
+        """The trained parameter that begins at ``value``."""
+        return Parameter(self.name, self.symbol, self.unit, value, Constant(value), self.doc)
+
+
+@dataclass(frozen=True)
+class Discretisation:
+    """One way from a neuron's differential equation to its time step.
+
+    Attributes:
+        doc: one line.
+        functions: functions that ``derive`` and ``step`` take as arguments, by name.
+        equations: what of the neuron's equations is other than written there.
+        limit: δω from which on no damping b is stable.
+        bound: δω at which ``derive`` holds ω; None where it does not.
+    """
+
+    doc: str
+    functions: Mapping[str, Callable[..., Any]]
+    equations: tuple[str, ...] = ()
+    limit: float = 1.0
+    bound: float | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Neuron:
     """One neuron model, written once.
 
-    ``derive(*parameters, *constants, *options)`` runs once per sequence and returns what the time step needs.
-    ``step(x, *states, *derived, *constants, *options)`` returns ``(output, *next_states)``: output is the spike z
-    (0/1) of a spiking neuron and a membrane value of a non-spiking one; x is the input current I_t. Arguments are
-    matched by name. Both use only assignments of ``+ - * / **2 abs sqrt exp minimum maximum spike`` and a final
-    ``return`` (see :mod:`brfkit.codegen.program`).
+    ``derive(*parameters, *constants, *options, *functions)`` runs once per sequence and returns what the time step
+    needs. ``step(x, *states, *derived, *constants, *options, *functions)`` returns ``(output, *next_states)``: output
+    is the spike z (0/1) of a spiking neuron and a membrane value of a non-spiking one; x is the input current I_t.
+    Arguments are matched by name. Both use only assignments of ``+ - * / **2 abs sqrt exp expm1 sin cos minimum
+    maximum spike`` and calls of functions of that kind, and a final ``return`` (see :mod:`brfkit.codegen.parser`).
+    Derived values that ``step`` does not read with the options chosen are left out.
 
     Attributes:
         name, title, doc, source: for people; ``source`` cites paper and equation.
@@ -89,6 +148,8 @@ class Neuron:
         parameters: trained parameters.
         constants: fixed numbers by name (δ is always there as ``dt``).
         options: parts that can be switched off.
+        discretisations: ways in time by name, the first is the default; none where there is one only.
+        trainable: constants that can be trained.
         surrogate: name of the default surrogate gradient; None for a neuron without spikes.
         equations: the model in the notation of the papers, one line each.
     """
@@ -104,6 +165,8 @@ class Neuron:
     equations: tuple[str, ...]
     constants: Mapping[str, float] = field(default_factory=dict)
     options: tuple[Option, ...] = ()
+    discretisations: Mapping[str, Discretisation] = field(default_factory=dict)
+    trainable: tuple[Trainable, ...] = ()
     surrogate: str | None = "double_gaussian"
 
     @property
@@ -111,20 +174,74 @@ class Neuron:
         return self.surrogate is not None
 
     def parameter(self, name: str) -> Parameter:
-        for parameter in self.parameters:
+        """The parameter of that name, or the constant that can be one."""
+        for parameter in (*self.parameters, *(one.parameter(self.constants[one.name]) for one in self.trainable)):
             if parameter.name == name:
                 return parameter
-        known = ", ".join(p.name for p in self.parameters)
-        raise BrfkitError(f"neuron {self.name} has no parameter {name!r}; it has {known}")
+        raise self.no_parameter(name)
 
-    def resolve_options(self, chosen: Mapping[str, bool]) -> dict[str, bool]:
-        """All options with their values; a name that this neuron does not have is refused."""
-        known = {option.name: option.default for option in self.options}
-        for name in chosen:
-            if name not in known:
-                have = ", ".join(known) or "none"
+    def no_parameter(self, name: str) -> BrfkitError:
+        known = ", ".join(p.name for p in self.parameters)
+        return BrfkitError(f"neuron {self.name} has no parameter {name!r}; it has {known}")
+
+    def resolve_options(self, chosen: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
+        """All options with their values; a name or value that this neuron does not have is refused.
+
+        Beside the parts, which are on or off, ``discretisation`` names a way in time where there are several, and
+        ``train_<constant>`` says whether a constant is trained.
+        """
+        known: dict[str, OptionValue] = {option.name: option.default for option in self.options}
+        if self.discretisations:
+            known[DISCRETISATION] = next(iter(self.discretisations))
+        known |= {TRAIN + one.name: False for one in self.trainable}
+        for name, value in chosen.items():
+            if name == DISCRETISATION:
+                self._check_discretisation(value)
+            elif name.startswith(TRAIN):
+                self.trainable_options([name.removeprefix(TRAIN)])
+            elif name not in known:
+                have = ", ".join(option.name for option in self.options) or "none"
                 raise BrfkitError(f"neuron {self.name} has no option {name!r} (it has {have})")
-        return known | {name: bool(value) for name, value in chosen.items()}
+            if name != DISCRETISATION and isinstance(value, str):
+                raise BrfkitError(f"option {name} of neuron {self.name} is on or off, not {value!r}")
+        return known | {n: v if n == DISCRETISATION else bool(v) for n, v in chosen.items()}
+
+    def _check_discretisation(self, name: object) -> None:
+        if not self.discretisations:
+            raise BrfkitError(f"neuron {self.name} has one discretisation only, so there is none to choose")
+        if not isinstance(name, str) or name not in self.discretisations:
+            raise BrfkitError(
+                f"neuron {self.name} has no discretisation {name!r}; {nearest(str(name), self.discretisations)}"
+            )
+
+    def discretisation(self, options: Mapping[str, OptionValue]) -> Discretisation | None:
+        """The way in time that these options choose; None where there is one only."""
+        name = self.resolve_options(options).get(DISCRETISATION)
+        return None if name is None else self.discretisations[str(name)]
+
+    def trainable_options(self, names: Iterable[str]) -> dict[str, OptionValue]:
+        """Options that train these constants; a constant that cannot be trained is refused."""
+        known = [one.name for one in self.trainable]
+        options: dict[str, OptionValue] = {}
+        for name in names:
+            if name not in known:
+                hint = nearest(name, known) if known else "none of its constants can"
+                raise BrfkitError(f"neuron {self.name} has no constant {name!r} that can be trained; {hint}")
+            options[TRAIN + name] = True
+        return options
+
+    def trained(
+        self, options: Mapping[str, OptionValue], constants: Mapping[str, float] | None = None
+    ) -> tuple[Parameter, ...]:
+        """The trained parameters with these options; a constant that is trained begins at its value."""
+        values = {**self.constants, **(constants or {})}
+        chosen = [one for one in self.trainable if options.get(TRAIN + one.name)]
+        return self.parameters + tuple(one.parameter(values[one.name]) for one in chosen)
+
+    def largest_omega(self, options: Mapping[str, OptionValue], dt: float) -> float:
+        """The ω at which this neuron holds what is larger; infinite where it holds none."""
+        chosen = self.discretisation(options)
+        return math.inf if chosen is None or chosen.bound is None else chosen.bound / dt
 
     def resolve_constants(self, dt: float, chosen: Mapping[str, float]) -> dict[str, float]:
         """δ and all constants with their values; a name that this neuron does not have is refused."""
@@ -137,3 +254,10 @@ class Neuron:
             if not np.isfinite(value):
                 raise BrfkitError(f"constant {name} of neuron {self.name} must be finite, not {value!r}")
         return {"dt": float(dt), **self.constants, **{k: float(v) for k, v in chosen.items()}}
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What a message says after an unknown name: the nearest one, and all there are."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, 1)
+    return (f"did you mean {near[0]!r}? " if near else "") + f"there are {', '.join(names)}"

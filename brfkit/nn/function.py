@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from brfkit.backends.base import Backend, Input, Trace
+from brfkit.backends.spike_loss import SpikeLoss
 from brfkit.errors import BrfkitError
 from brfkit.events import Events
 from brfkit.network import Network
@@ -51,7 +52,8 @@ class _Scan(torch.autograd.Function):
             weights = dict(zip(call.weight_names, values, strict=False))
             state = dict(zip(call.state_names, values[len(call.weight_names) :], strict=True))
             signal: Input = call.events if call.events is not None else _array(x)  # type: ignore[arg-type]
-            trace = call.backend.scan(call.network, weights, signal, initial_state=state, differentiate=needed)
+            lost: dict[str, Any] = {} if call.spike_loss is None else {"spike_loss": call.spike_loss}
+            trace = call.backend.scan(call.network, weights, signal, initial_state=state, differentiate=needed, **lost)
             if call.device.type == "cuda":
                 # The way back reads weights and input where they lie, so torch must notice if they change before it.
                 ctx.save_for_backward(x, *tensors)
@@ -95,8 +97,10 @@ class Call:
         state_names: tuple[str, ...],
         events: Events | None,
         device: torch.device,
+        spike_loss: SpikeLoss | None = None,
     ) -> None:
         self.backend = backend
+        self.spike_loss = spike_loss
         self.network = network
         self.device = device
         self.weight_names = tuple(network.shapes())
@@ -112,6 +116,7 @@ def scan(
     weights: Mapping[str, Tensor],
     x: Tensor | Events,
     state: Mapping[str, Tensor] | None = None,
+    spike_loss: SpikeLoss | None = None,
 ) -> tuple[Tensor, dict[str, Tensor], Trace]:
     """Run a network on tensors with a fused backend; gradients flow to weights, input and initial state.
 
@@ -122,19 +127,33 @@ def scan(
         weights: by name; all of one dtype.
         x: [T, B, I] or events.
         state: initial state ``<layer>.<state>`` [B, H]; what is missing is 0.
+        spike_loss: which spikes are lost on their way to other neurons; None loses none.
 
     Returns:
         Outputs [T, B, O], the final state by name, and the trace (spike counts).
+
+    Raises:
+        BrfkitError: tensors on a device that the backend does not compute on, or a backend that cannot lose spikes.
     """
+    if spike_loss is not None:
+        check_loses_spikes(backend)
     state = dict(state or {})
     events = x if isinstance(x, Events) else None
     tensor = None if isinstance(x, Events) else x
     named = {"the input": tensor, **weights, **{f"initial state {n}": v for n, v in state.items()}}
     device = _common_device(backend, {name: value for name, value in named.items() if value is not None})
-    call = Call(backend, network, tuple(state), events, device)
+    call = Call(backend, network, tuple(state), events, device, spike_loss)
     outputs, *final = _Scan.apply(call, tensor, *(weights[n] for n in call.weight_names), *state.values())
     assert call.trace is not None
     return outputs, dict(zip(call.final_names, final, strict=True)), call.trace
+
+
+def check_loses_spikes(backend: Backend) -> None:
+    """Refuse a backend whose scans cannot lose spikes."""
+    if not backend.loses_spikes:
+        raise BrfkitError(
+            f"backend {backend.name} cannot drop spikes; use numba or torch, or train without spike_dropout"
+        )
 
 
 def _common_device(backend: Backend, tensors: Mapping[str, Tensor]) -> torch.device:

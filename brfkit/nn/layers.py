@@ -12,7 +12,7 @@ from torch import Tensor
 from brfkit.backends import get_backend
 from brfkit.errors import BrfkitError
 from brfkit.network import Layer, Network, Weights
-from brfkit.neurons import Init
+from brfkit.neurons import Init, OptionValue
 from brfkit.nn.cuda import cuda_backend, cupy_works
 from brfkit.nn.function import scan
 
@@ -42,7 +42,8 @@ class NeuronLayer(torch.nn.Module):
         dt: time step δ.
         batch_first, return_state: see above.
         surrogate: name of the surrogate gradient; None takes the neuron's own.
-        options: parts of the neuron to switch off, such as ``{"smooth_reset": False}``.
+        options: parts of the neuron to switch off, such as ``{"smooth_reset": False}``; ``{"train_gamma": True}`` to
+            train a constant; ``{"discretisation": "exact"}``.
         constants: fixed numbers that differ from the defaults, such as ``{"theta": 0.8}``.
         init: initial distributions by parameter, such as ``{"omega": Uniform(5, 10)}``.
         backend: ``auto`` (numba on the CPU, cupy on CUDA devices where it works, torch elsewhere), ``numba``, ``cupy``
@@ -62,7 +63,7 @@ class NeuronLayer(torch.nn.Module):
         batch_first: bool = False,
         return_state: bool = True,
         surrogate: str | None = None,
-        options: Mapping[str, bool] | None = None,
+        options: Mapping[str, OptionValue] | None = None,
         constants: Mapping[str, float] | None = None,
         init: Mapping[str, Init] | None = None,
         backend: str = "auto",

@@ -139,7 +139,8 @@ def _ranked(ax: Any, layer: LayerFacts) -> None:
         ax.axvspan(first - 0.5, len(rate) - 0.5, color=ORANGE, alpha=0.3, label=f"{len(layer.dead)} never spike")
     ax.set(xlabel="neuron, by rate", ylabel="spikes per step", ylim=(0, None), xlim=(-0.5, len(rate) - 0.5))
     ax.set_title(f"{layer.name}: {len(layer.dead)} dead, {len(layer.saturated)} saturated", fontsize=9)
-    ax.legend(fontsize=8, frameon=False, loc="upper right")
+    # Below the axes: a neuron may spike at any rate, so that there is no free place within.
+    ax.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)
 
 
 def _by_class(fig: Any, ax: Any, layer: LayerFacts, names: tuple[str, ...]) -> None:

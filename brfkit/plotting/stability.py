@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from brfkit.analysis.stability import StabilityMap
 from brfkit.analysis.stability_plane import Plane
 from brfkit.neurons import get_neuron
+from brfkit.neurons.spec import DISCRETISATION
 from brfkit.plotting.style import BLACK, ORANGE, SKY, figure
 
 SHOWN = 1200  # simulated neurons
 # Contours where the colours span much, and where they span little.
 COARSE, FINE = (0.25, 0.5, 0.75, 0.9, 1.1, 1.25, 1.5, 2.0), (0.9, 0.95, 0.98, 1.02, 1.05, 1.1)
 GRID = 201
+TIP = 33  # points of the boundary between the last ω of a grid and where it ends
 NETWORK_LOOK = {"before": ("s", ORANGE, 20), "after": ("^", SKY, 26)}
 
 
@@ -33,9 +35,11 @@ def stability_figure(result: StabilityMap) -> Any:
     if network:
         _zoom(fig, axes[1], result)
     spec = get_neuron(result.plane.neuron)
-    off = [o.name.replace("_", " ") for o in spec.options if not (result.plane.options or {}).get(o.name, o.default)]
+    options = spec.resolve_options(result.plane.options or {})
+    off = [option.name.replace("_", " ") for option in spec.options if not options[option.name]]
     without = f", without {', '.join(off)}" if off else ""
-    fig.suptitle(f"{spec.title}, δ = {result.plane.dt:g}{without}", fontsize=12)
+    way = f", {options[DISCRETISATION]}" if len(spec.discretisations) > 1 else ""
+    fig.suptitle(f"{spec.title}{way}, δ = {result.plane.dt:g}{without}", fontsize=12)
     return fig
 
 
@@ -60,12 +64,17 @@ def _boundary(
     balance: NDArray[np.float64],
 ) -> None:
     look = {"color": BLACK, "linewidth": 2.0}
+    ends = np.flatnonzero(np.isfinite(upper))
+    if len(ends) and ends[-1] + 1 < len(w):  # both meet between two values of ω, at a right angle to its axis
+        last = ends[-1]
+        tip = plane.tip(w[last], w[last + 1])
+        near = tip - (tip - w[last]) * np.linspace(1.0, 0.0, TIP) ** 2
+        low, high = plane.boundary(near)
+        ax.plot(near, high, **look)
+        ax.plot(near, low, **look)
     ax.plot(w, upper, label="spectral radius 1", **look)
     ax.plot(w, lower, **look)
-    ends = np.flatnonzero(np.isfinite(upper))
-    if len(ends) and ends[-1] + 1 < len(w):  # both meet between two values of ω
-        ax.plot(w[ends[[-1, -1]]], [lower[ends[-1]], upper[ends[-1]]], **look)
-    name = "b at b' = 0" + (", p(ω)" if plane.balanced else "")
+    name = "b at b' = 0" + (", p(ω)" if plane.balanced and plane.limit == 1.0 else "")
     ax.plot(w, balance, color="white", linestyle="--", linewidth=1.4, label=name)
 
 

@@ -30,8 +30,8 @@ def eigenvalues(layer: Layer, parameters: Mapping[str, NDArray], dt: float) -> N
         (H, states); NaN where the map is not finite.
     """
     model = build_model(layer.neuron, layer.options)
-    values: dict[str, Any] = {n: np.asarray(v, np.float64) for n, v in parameters.items()}
-    values |= layer.spec.resolve_constants(dt, layer.constants)
+    values: dict[str, Any] = dict(layer.spec.resolve_constants(dt, layer.constants))
+    values |= {n: np.asarray(v, np.float64) for n, v in parameters.items()}
     size, states = layer.units, model.states
     zero = np.zeros(size)
     step = build(model.step, "numpy", NUMPY)

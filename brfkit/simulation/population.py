@@ -15,7 +15,7 @@ from brfkit.backends import get_backend
 from brfkit.backends.base import Backend
 from brfkit.errors import BrfkitError
 from brfkit.network import Layer
-from brfkit.neurons import get_neuron
+from brfkit.neurons import OptionValue, get_neuron
 from brfkit.simulation.blocks import Recording, run_population
 from brfkit.simulation.current import cast, describe, fill_in, given_current, shape_current
 from brfkit.simulation.divergence import ROUNDING, amplification, eigenvalues, resonance
@@ -40,7 +40,7 @@ class Simulation:
         z: (steps, neurons) uint8, the spikes; None without spikes or where nothing was recorded.
         parameters: by name, (neurons,).
         constants: θ, γ, … and δ by name.
-        options: parts of the neuron and whether they were on.
+        options: parts of the neuron and whether they were on; ``discretisation`` where there are several.
         stimulus: what drove the neurons, in words.
         spike_counts: (neurons,) int64.
         amplification: (neurons,) growth per step of a small deviation from rest; above 1 is unstable.
@@ -57,7 +57,7 @@ class Simulation:
     z: NDArray[np.uint8] | None
     parameters: Mapping[str, NDArray[Any]]
     constants: Mapping[str, float]
-    options: Mapping[str, bool]
+    options: Mapping[str, OptionValue]
     stimulus: str
     spike_counts: NDArray[np.int64]
     amplification: NDArray[np.float64] = field(repr=False)
@@ -112,7 +112,7 @@ def simulate(
     b_offset: Values | None = None,
     parameters: Mapping[str, Values] | None = None,
     constants: Mapping[str, float] | None = None,
-    options: Mapping[str, bool] | None = None,
+    options: Mapping[str, OptionValue] | None = None,
     dt: float = 0.01,
     steps: int | None = None,
     neurons: int | None = None,
@@ -136,7 +136,7 @@ def simulate(
         b_offset: b' in 1 per unit time, in the same forms.
         parameters: any parameter of the model by name, in the same forms; what is not given has the model's default.
         constants: θ (``theta``), γ (``gamma``), … where they differ from the model's.
-        options: parts of the model switched off, such as ``{"smooth_reset": False}``.
+        options: parts of the model switched off, such as ``{"smooth_reset": False}``, and ``discretisation``.
         dt: time step δ.
         steps: number of steps; None takes 1000, or the length of a given current.
         neurons: how many; None takes the length of the longest list of parameters, or the columns of a given current.
@@ -155,8 +155,8 @@ def simulate(
         progress: called with steps done and steps in all, both summed over neurons.
 
     Raises:
-        BrfkitError: anything that is unknown, not finite or does not fit; δ|ω| ≥ 1 for a neuron with divergence
-            boundary; float32 on the reference backend.
+        BrfkitError: anything that is unknown, not finite or does not fit; an ω that BRF would hold at its bound,
+            δ|ω| ≥ 1 (explicit Euler) or 2 (symplectic); float32 on the reference backend.
     """
     began = time.perf_counter()
     spec = get_neuron(neuron)
@@ -169,9 +169,9 @@ def simulate(
     current = given_current(stimulus, steps)
     if neurons is None and current is not None and current.shape[1] > 1:
         neurons = current.shape[1]
-    values = population_parameters(spec, given, neurons)
+    values = population_parameters(spec, given, neurons, switches, constants)
     count = len(next(iter(values.values())))
-    check_bound(spec, values.get("omega"), dt)
+    check_bound(spec, values.get("omega"), dt, switches)
     engine = get_backend(backend, threads=threads) if isinstance(backend, str) else backend
     kind = resolve_dtype(engine, dtype)
     layer = Layer("neurons", neuron, count, recurrent=False, options=switches, constants=dict(constants or {}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,13 @@ from numpy.typing import NDArray
 
 from brfkit.backends import get_backend
 from brfkit.backends.base import Backend, state_names
-from brfkit.checkpoint import open_checkpoint
 from brfkit.errors import BrfkitError
 from brfkit.events import Events
 from brfkit.network import Network
 from brfkit.simulation.divergence import first_divergence
 from brfkit.simulation.population import resolve_dtype
 from brfkit.simulation.stimulus import times
-from brfkit.training.datasets import load_dataset
-from brfkit.training.resolve import trained_on
+from brfkit.subject import open_subject
 
 
 @dataclass(frozen=True)
@@ -134,29 +132,18 @@ def simulate_network(
         BrfkitError: the checkpoint or the data cannot be read or do not fit each other, or there is no such sample.
     """
     began = time.perf_counter()
-    opened = open_checkpoint(checkpoint, neuron)
-    facts, _ = trained_on(opened, dataset)
-    name = facts.dataset
     engine = get_backend(backend, threads=threads) if isinstance(backend, str) else backend
     kind = resolve_dtype(engine, dtype)
-    if permutation is None:
-        permutation = opened.extra.get("permutation")
-    data = load_dataset(
-        replace(facts, limit_train=None, limit_test=None),
-        seed=seed,
-        data_dir=data_dir,
-        splits=(split,),
-        permutation=permutation,
-    )
-    network, samples = opened.network, data.split(split)
-    if data.channels != network.inputs:
-        raise BrfkitError(f"{checkpoint} takes {network.inputs} channels, {name} has {data.channels}")
+    subject = open_subject(
+        checkpoint, dataset, neuron=neuron, permutation=permutation, split=split, dtype=kind, backend=engine,
+        data_dir=data_dir, seed=seed,
+    )  # fmt: skip
+    network, samples, name = subject.network, subject.split, subject.data.name
     if not 0 <= sample < len(samples):
         raise BrfkitError(f"{name} has {len(samples)} {split} samples, numbered from 0; there is no sample {sample}")
     x, labels = samples.batch([sample], kind)
-    weights = {key: value.astype(kind) for key, value in opened.weights.items()}
     with np.errstate(all="ignore"):  # overflow is reported as divergence
-        trace = engine.scan(network, weights, x, record=list(state_names(network)))
+        trace = engine.scan(network, subject.weights, x, record=list(state_names(network)))
     dense = x.dense(kind) if isinstance(x, Events) else x
     states = {key: v[:, 0].astype(np.uint8) if key.endswith(".z") else v[:, 0] for key, v in trace.records.items()}
     label = labels[:, 0] if labels.ndim == 2 else int(labels[0])
@@ -170,7 +157,7 @@ def simulate_network(
         split=split,
         sample=sample,
         label=label,
-        class_names=data.class_names,
+        class_names=subject.data.class_names,
         diverged_at=_first_not_finite(states),
         seconds=time.perf_counter() - began,
     )

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brfkit.errors import BrfkitError
-from brfkit.neurons import Neuron
-from brfkit.neurons.brf import BOUND
+from brfkit.neurons import Neuron, OptionValue
 
 Values = float | str | Sequence[float] | NDArray[Any]
 
@@ -49,7 +48,11 @@ def _short(value: object) -> str:
 
 
 def population_parameters(
-    neuron: Neuron, given: Mapping[str, Values], neurons: int | None
+    neuron: Neuron,
+    given: Mapping[str, Values],
+    neurons: int | None,
+    options: Mapping[str, OptionValue] | None = None,
+    constants: Mapping[str, float] | None = None,
 ) -> dict[str, NDArray[np.float64]]:
     """Every parameter of a neuron for all neurons of a population, (neurons,) each.
 
@@ -57,13 +60,16 @@ def population_parameters(
         neuron: the model; what is not given takes its defaults.
         given: a number for all, one number per neuron, or ``"a:b"``, evenly spaced from a to b.
         neurons: how many; None takes the length of the longest list, or 1.
+        options, constants: of the model; a constant that is trained is a parameter.
 
     Raises:
         BrfkitError: an unknown parameter, values that are not finite, lists that do not fit, a range for one neuron.
     """
+    parameters = {p.name: p for p in neuron.trained(options or {}, constants)}
     for name in given:
-        neuron.parameter(name)
-    parsed = {p.name: _parsed(p.name, given.get(p.name, p.default)) for p in neuron.parameters}
+        if name not in parameters:
+            raise neuron.no_parameter(name)
+    parsed = {name: _parsed(name, given.get(name, p.default)) for name, p in parameters.items()}
     count = max(len(v) for kind, v in parsed.values() if kind == "list") if _any_list(parsed) else 1
     count = count if neurons is None else neurons
     if count < 1:
@@ -87,19 +93,25 @@ def _spread(name: str, kind: str, values: NDArray[np.float64], count: int) -> ND
     return np.broadcast_to(values, (count,)).astype(np.float64)
 
 
-def check_bound(neuron: Neuron, omega: NDArray[np.float64] | None, dt: float) -> None:
-    """Refuse an ω that a neuron with divergence boundary would silently hold at its bound, where p(ω) ends.
+def check_bound(
+    neuron: Neuron, omega: NDArray[np.float64] | None, dt: float, options: Mapping[str, OptionValue] | None = None
+) -> None:
+    """Refuse an ω that the neuron would silently hold at its bound: where p(ω) ends, or the symplectic step stops to
+    turn.
 
     Raises:
-        BrfkitError: δ|ω| is 1 or more, or within rounding of it.
+        BrfkitError: δ|ω| is at the bound, 1 for explicit Euler and 2 for symplectic, or beyond.
     """
-    if omega is None or all(option.name != "divergence_boundary" for option in neuron.options):
+    chosen = neuron.discretisation(options or {})
+    if omega is None or chosen is None or chosen.bound is None:
         return
     largest = float(np.abs(omega).max())
-    if dt * largest > BOUND:
+    if dt * largest > chosen.bound:
+        why = "p(ω) needs" if chosen.limit == 1.0 else "this discretisation needs"
         raise BrfkitError(
-            f"omega {largest:g} is too fast for {neuron.name} at dt {dt:g}, p(ω) needs δω < 1 "
-            f"(it is {dt * largest:.4g}); take a dt below {1.0 / largest:.3g}, or omega below {BOUND / dt:g}"
+            f"omega {largest:g} is too fast for {neuron.name} at dt {dt:g}, {why} δω < {chosen.limit:g} "
+            f"(it is {dt * largest:.4g}); take a dt below {chosen.limit / largest:.3g}, "
+            f"or omega below {chosen.bound / dt:g}"
         )
 
 

@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from brfkit.data import Binning, Dataset, load
+from brfkit.data import Binning, Dataset, Split, holdout, load
 from brfkit.data.binning import binning_named
 from brfkit.training.config import DataConfig
+
+_SPLIT_STREAM = 1
 
 
 def get_binning(data: DataConfig) -> Binning | None:
@@ -49,3 +51,13 @@ def load_dataset(
         binning=get_binning(data),
         test_fraction=data.test_fraction,
     )
+
+
+def split_validation(train: Split, data: DataConfig, seed: int) -> tuple[Split, Split | None]:
+    """A part of the training set for validation, the same for the same seed; None where it is empty."""
+    if int(len(train) * data.validation_fraction) == 0:
+        return train, None
+    by_group, blocks = data.validation == "speakers", data.validation_blocks * (data.validation == "blocks")
+    draw = [seed, _SPLIT_STREAM]
+    kept, aside = holdout(train, data.validation_fraction, seed=draw, by_group=by_group, blocks=blocks)
+    return train.select(kept), train.select(aside)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from brfkit.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from brfkit.errors import BrfkitError
 from brfkit.files import atomic_write
-from brfkit.training.config import Config, read_config_file
+from brfkit.training.config import Config
+from brfkit.training.config_files import read_config_file
 from brfkit.training.facts import RUN
 from brfkit.training.lstm import is_lstm, load_lstm, save_lstm
 

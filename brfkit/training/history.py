@@ -62,10 +62,23 @@ def read_metrics(path: PathLike) -> list[Row]:
         raise BrfkitError(f"{path} cannot be read as metrics: {error}") from None
 
 
-def best_epoch(rows: Iterable[Row]) -> int:
-    """Epoch with the lowest validation loss (the last of equals, as in the published code); the last one without any
-    validation."""
+def stop_epoch(rows: Iterable[Row], accuracy: float) -> int | None:
+    """First epoch of training whose validation accuracy (percent) is at least ``accuracy``; None without any."""
+    reached = (r.epoch for r in rows if r.split == VALIDATION and r.epoch > 0 and r.accuracy >= accuracy)
+    return min(reached, default=None)
+
+
+def best_epoch(rows: Iterable[Row], stop_accuracy: float | None = None) -> int:
+    """The epoch whose network stands for the run.
+
+    That is the one with the lowest validation loss (the last of equals, as in the published code), without any
+    validation the last one. A run that is stopped at a validation accuracy is about the network that has it: once an
+    epoch reaches ``stop_accuracy``, it is that epoch, whatever its loss.
+    """
     rows = list(rows)
+    stop = None if stop_accuracy is None else stop_epoch(rows, stop_accuracy)
+    if stop is not None:
+        return stop
     validation = [r for r in rows if r.split == VALIDATION and math.isfinite(r.loss)]
     if not validation:
         return max((r.epoch for r in rows), default=0)

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, replace
 from typing import Any
 
 import numpy as np
@@ -14,23 +14,36 @@ import torch
 from numpy.typing import NDArray
 
 from brfkit.backends.base import Backend
-from brfkit.data import Dataset, Split, holdout
+from brfkit.backends.spike_loss import SpikeLoss
+from brfkit.data import Dataset
 from brfkit.errors import BrfkitError
 from brfkit.evaluation import evaluate
 from brfkit.events import Events
 from brfkit.nn.function import scan
 from brfkit.nn.network import NetworkModule
-from brfkit.task import EVERY, Task
-from brfkit.training.config import Config, DataConfig
+from brfkit.task import Task
+from brfkit.training.augment import Augmentation
+from brfkit.training.averaging import WeightAverage, pack, unpack
+from brfkit.training.config import Config
+from brfkit.training.datasets import split_validation
 from brfkit.training.divergence import DivergedError, not_finite, what_went_first
 from brfkit.training.history import TEST, TRAIN, VALIDATION, Row
 from brfkit.training.losses import fused_task_loss
 from brfkit.training.optimiser import learning_rate, make_optimizer, optimizer_arrays, restore_optimizer
 from brfkit.training.parallel import World
-from brfkit.training.regularise import RateProbe, drop_input, rate_price
+from brfkit.training.regularise import (
+    RateProbe,
+    check_spike_dropout,
+    drop_input,
+    drop_spikes,
+    rate_price,
+    scale_for_lost,
+)
+from brfkit.training.totals import Totals
+from brfkit.training.windows import Window, windows
 
 # Streams of random numbers that all follow from the one seed.
-_SPLIT_STREAM, _ORDER_STREAM = 1, 2
+_ORDER_STREAM = 2
 
 StepDone = Callable[[int, int], None]
 
@@ -45,27 +58,6 @@ def one_torch_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def split_validation(train: Split, data: DataConfig, seed: int) -> tuple[Split, Split | None]:
-    """A part of the training set for validation, the same for the same seed; None where it is empty."""
-    if int(len(train) * data.validation_fraction) == 0:
-        return train, None
-    by_group = data.validation == "speakers"
-    kept, aside = holdout(train, data.validation_fraction, seed=[seed, _SPLIT_STREAM], by_group=by_group)
-    return train.select(kept), train.select(aside)
-
-
-@dataclass
-class Totals:
-    """Sums over the batches of an epoch."""
-
-    loss: float = 0.0
-    terms: int = 0
-    correct: int = 0
-    answers: int = 0
-    spikes: float = 0.0
-    samples: int = 0
 
 
 class Trainer:
@@ -99,10 +91,16 @@ class Trainer:
         self.train_split, self.validation_split = split_validation(dataset.train, config.data, training.seed)
         if len(self.train_split) == 0:
             raise BrfkitError("there are no samples to train on")
+        if training.stop_accuracy is not None and self.validation_split is None:
+            raise BrfkitError("training.stop_accuracy needs validation samples; give a larger data.validation_fraction")
         self.test_split = dataset.test
+        self.augmentation = Augmentation.of(training, dataset)
         self.module = self._make_module(weights)
         self.optimizer = make_optimizer(training, self.module.parameters())
+        if training.spike_dropout:
+            check_spike_dropout(network, backend, training.tbptt)
         self.probe = RateProbe(network) if training.rate_penalty else None
+        self.average = WeightAverage(training.average, self.module.weight_tensors()) if training.average else None
         self.epoch = 0
         self._state: dict[str, torch.Tensor] = {}
         self.threads = getattr(backend, "threads", None) or 1
@@ -114,13 +112,17 @@ class Trainer:
     def steps_per_epoch(self) -> int:
         return -(-len(self.train_split) // self.config.training.batch_size)
 
+    def weights(self) -> dict[str, NDArray]:
+        """Copies of the weights that are measured and kept: the present ones, or their running mean."""
+        return self.module.weights() if self.average is None else self.average.weights()
+
     def measure(self) -> list[Row]:
-        """Validation and test figures of the present weights."""
+        """Validation and test figures of :meth:`weights`."""
         return self.world.share(self._measure() if self.world.first else [])
 
     def _measure(self) -> list[Row]:
         rows = []
-        weights = self.module.weights()
+        weights = self.weights()
         for name, split in ((VALIDATION, self.validation_split), (TEST, self.test_split)):
             if split is None or len(split) == 0:
                 continue
@@ -147,11 +149,16 @@ class Trainer:
             whole = order[first : first + training.batch_size]
             chosen = self.world.part(whole)
             x, labels = self.train_split.batch(chosen, np.dtype(training.dtype))
+            if self.augmentation is not None and len(chosen):
+                x, labels = self.augmentation.apply(x, labels, chosen, training.seed, self.epoch)
             if training.input_dropout and len(chosen):
                 x = drop_input(x, chosen, training.input_dropout, training.seed, self.epoch)
+            lost = None
+            if training.spike_dropout:
+                lost = drop_spikes(chosen, training.spike_dropout, training.seed, self.epoch)
             size = len(order[first // together * together : first // together * together + together])
             last = (batch + 1) % training.accumulate == 0 or batch + 1 == self.steps_per_epoch
-            self.train_batch(x, labels, batch, sums, size, first % together == 0, last)
+            self.train_batch(x, labels, batch, sums, size, first % together == 0, last, lost)
             if step_done is not None:
                 step_done(batch + 1, self.steps_per_epoch)
         bad = not_finite(self.module.weight_tensors())
@@ -171,6 +178,7 @@ class Trainer:
         size: int | None = None,
         opens: bool = True,
         closes: bool = True,
+        lost: SpikeLoss | None = None,
     ) -> None:
         """Learn from one batch.
 
@@ -182,31 +190,32 @@ class Trainer:
             size: samples that the step is taken over: more than B where gradients are accumulated or processes share
                 the batch.
             opens, closes: whether gradients start from 0, and whether the optimiser takes its step.
+            lost: which spikes of these samples are dropped.
         """
         samples = labels.shape[-1]
         share = 1.0 if size is None else samples / size
         outputs: list[NDArray] = []
         right = 0
-        for window, wanted, state in self._windows(x, labels):
+        dtype = np.dtype(self.config.training.dtype)
+        tbptt, skip = self.config.training.tbptt, self.task.skip_steps
+        for window in windows(x, labels, lost, tbptt=tbptt, skip_steps=skip, dtype=dtype):
             if opens:
                 self._clear_gradients()
             loss = 0.0
             if samples:  # of several processes, one may have none
-                out, loss, right = self._learn(window, wanted, state, batch, share, sums)
+                out, loss, right = self._learn(window, batch, share, sums)
                 outputs.append(out)
             if closes:
                 self._step(loss * share, batch)
         if samples:
-            self._count(outputs, labels, right, sums)
+            sums.count(self.task, outputs, labels, right)
 
-    def _learn(
-        self, window: Any, wanted: NDArray[np.int64], state: Any, batch: int, share: float, sums: Totals
-    ) -> tuple[NDArray, float, int]:
+    def _learn(self, window: Window, batch: int, share: float, sums: Totals) -> tuple[NDArray, float, int]:
         """Forward and back through one window; outputs, loss and rightly classified rows."""
-        samples = wanted.shape[-1]
-        task = self.task if state is None else replace(self.task, skip_steps=0)
-        out, after, spikes, price = self._forward(window, state)
-        task_loss, right = fused_task_loss(task, out, torch.from_numpy(wanted), self.threads)
+        samples = window.samples
+        task = self.task if window.opens else replace(self.task, skip_steps=0)
+        out, after, spikes, price = self._forward(window.x, None if window.opens else self._state, window.lost)
+        task_loss, right = fused_task_loss(task, out, torch.from_numpy(window.labels), self.threads)
         loss = task_loss.item()
         self._state = {name: value.detach() for name, value in after.items()}
         if not math.isfinite(loss) and self.world.size == 1:
@@ -218,43 +227,25 @@ class Trainer:
         sums.spikes += spikes * samples
         return out.detach().numpy(), loss, right
 
-    def _count(self, outputs: list[NDArray], labels: NDArray[np.int64], right: int, sums: Totals) -> None:
-        samples = labels.shape[-1]
-        if len(outputs) == 1 and self.task.loss_on == self.task.accuracy_from:
-            kept = outputs[0].shape[0] - self.task.skip_steps
-            correct, answers = right, samples * (kept if self.task.loss_on == EVERY else 1)
-        else:
-            correct, answers = self.task.correct(np.concatenate(outputs), labels)
-        sums.correct, sums.answers = sums.correct + correct, sums.answers + answers
-        sums.samples += samples
-
-    def _forward(self, window: Any, state: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor], float, Any]:
+    def _forward(
+        self, window: Any, state: Any, lost: SpikeLoss | None = None
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor], float, Any]:
         """Outputs [T, B, O], the state after them, spikes per sample, and what spikes cost (None: nothing)."""
         weights = self.module.weight_tensors()
         training = self.config.training
         if training.input_dropout:
             name = f"{self.network.layers[0].name}.w_in"
             weights[name] = weights[name] / (1.0 - training.input_dropout)
+        network = self.network
+        if self.probe is not None:
+            network, weights = self.probe.network, self.probe.extend(weights)
+        if lost is not None:
+            weights = scale_for_lost(network, weights, lost.probability)
+        out, after, trace = scan(self.backend, network, weights, window, state, lost)
         if self.probe is None:
-            out, after, trace = scan(self.backend, self.network, weights, window, state)
             return out, after, trace.spikes_per_sample(), None
-        out, after, trace = scan(self.backend, self.probe.network, self.probe.extend(weights), window, state)
         price = rate_price(out[:, :, -1].mean(0), training.rate_penalty, training.rate_target)
         return out[:, :, :-1], after, trace.spikes_per_sample(), price
-
-    def _windows(self, x: NDArray | Events, labels: NDArray[np.int64]) -> Any:
-        """Parts of a batch in time, each with its labels and the state before it (None at the start)."""
-        tbptt = self.config.training.tbptt
-        steps = x.steps if isinstance(x, Events) else x.shape[0]
-        if tbptt is None or tbptt >= steps:
-            yield x if isinstance(x, Events) else torch.from_numpy(x), labels, None
-            return
-        dense = torch.from_numpy(x.dense(np.dtype(self.config.training.dtype)) if isinstance(x, Events) else x)
-        # The first window must hold more than the steps that are not looked at.
-        starts = [0, *range(max(tbptt, self.task.skip_steps + 1), steps, tbptt)]
-        for start, stop in zip(starts, [*starts[1:], steps], strict=True):
-            state = None if start == 0 else self._state
-            yield dense[start:stop], labels if labels.ndim == 1 else labels[start:stop], state
 
     def _clear_gradients(self) -> None:
         for parameter in self.module.parameters():
@@ -277,6 +268,8 @@ class Trainer:
             squared += square
         self._clip(math.sqrt(squared))
         self.optimizer.step()
+        if self.average is not None:
+            self.average.update(self.module.weight_tensors())
 
     def _diverged(self, batch: int, what: str) -> DivergedError:
         cause = what_went_first(self.module.weight_tensors(), self._state)
@@ -290,12 +283,19 @@ class Trainer:
             torch._foreach_mul_(grads, largest / (norm + 1e-6))
 
     def state_arrays(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
-        """The optimiser's state as arrays and plain values."""
+        """The state beside :meth:`weights` as arrays and plain values."""
         arrays, plain = optimizer_arrays(self.optimizer)
-        return arrays, {"optimizer": plain, "epoch": self.epoch}
+        values: dict[str, Any] = {"optimizer": plain, "epoch": self.epoch}
+        if self.average is not None:
+            arrays |= pack(self.module.weights())
+            values["averaged_steps"] = self.average.steps
+        return arrays, values
 
     def restore(self, weights: Mapping[str, NDArray], arrays: Mapping[str, NDArray], plain: Mapping[str, Any]) -> None:
-        """Bring back weights, optimiser and epoch as ``state_arrays`` gave them."""
+        """Bring back weights, optimiser and epoch as ``weights`` and ``state_arrays`` gave them."""
+        if self.average is not None:
+            self.average.restore(weights, int(plain["averaged_steps"]))
+            weights = unpack(arrays)
         with torch.no_grad():
             for name, parameter in self.module.weight_tensors().items():
                 parameter.copy_(torch.from_numpy(weights[name]))

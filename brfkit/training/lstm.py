@@ -66,7 +66,8 @@ class LstmNetwork:
 
 def build_lstm(config: NetworkConfig, inputs: int, outputs: int) -> LstmNetwork:
     """The baseline that a configuration asks for; settings that belong to spiking neurons are refused."""
-    given = {"options": config.options, "init": config.init, "surrogate": config.surrogate, "bias": config.bias}
+    names = ("options", "init", "surrogate", "bias", "discretisation", "trainable")
+    given = {name: getattr(config, name) for name in names}
     given["no recurrent weights"] = not config.recurrent
     for name, value in given.items():
         if value:
@@ -139,11 +140,12 @@ class LstmTrainer(Trainer):
     """The training loop with the baseline in the place of the spiking network."""
 
     def _make_module(self, weights: Mapping[str, NDArray]) -> Any:
-        if self.config.training.rate_penalty:
-            raise BrfkitError(f"training.rate_penalty: neuron {LSTM} has no spikes")
+        for name in ("rate_penalty", "spike_dropout"):
+            if getattr(self.config.training, name):
+                raise BrfkitError(f"training.{name}: neuron {LSTM} has no spikes")
         return LstmModule(self.network, weights)
 
-    def _forward(self, window: Any, state: Any) -> tuple[Tensor, dict[str, Tensor], float, Any]:
+    def _forward(self, window: Any, state: Any, lost: Any = None) -> tuple[Tensor, dict[str, Tensor], float, Any]:
         training = self.config.training
         if isinstance(window, Events):
             window = torch.from_numpy(window.dense(np.dtype(training.dtype)))

@@ -1,4 +1,4 @@
-"""Regularisers that need nothing but the scans: dropout of input, and a price on spikes."""
+"""Regularisers that need nothing but the scans: dropout of input and of spikes, and a price on spikes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from brfkit.backends.base import Backend
+from brfkit.backends.spike_loss import SpikeLoss
 from brfkit.errors import BrfkitError
 from brfkit.events import Events
 from brfkit.network import Network
+from brfkit.nn.function import check_loses_spikes
 
-_DROPOUT_STREAM = 3
+_DROPOUT_STREAM, _SPIKE_STREAM = 3, 6
 # Trained numbers of a readout that forgets everything within a step: its decay α is 0, or 1e-35.
 _FORGETTING = {"li": 1e-3, "li-sigmoid": -80.0}
 
@@ -44,6 +47,33 @@ def drop_input(
         indices.append(x.indices[first:last][kept])
         start += int(before[-1])
     return Events(indptr, np.concatenate(indices), x.channels)
+
+
+def drop_spikes(samples: NDArray[np.int64], probability: float, seed: int, epoch: int) -> SpikeLoss:
+    """Which hidden spikes are lost, drawn anew in every epoch; it follows from seed, epoch and number of the sample.
+
+    Args:
+        samples: [B], numbers of the samples in the training set.
+    """
+    key = np.random.SeedSequence([seed, _SPIKE_STREAM, epoch]).generate_state(1, np.uint64)[0]
+    return SpikeLoss.of_numbers(probability, int(key), samples)
+
+
+def check_spike_dropout(network: Network, backend: Backend, tbptt: int | None) -> None:
+    """Refuse dropout of spikes where it cannot be computed, or not as it should."""
+    check_loses_spikes(backend)
+    # Between two windows there is one z, but the neuron's own is that of all its spikes.
+    keeping = [layer.neuron for layer in network.layers if "z" in layer.spec.states]
+    if tbptt is not None and keeping:
+        raise BrfkitError(
+            f"training.spike_dropout does not go with tbptt for {keeping[0]}, whose states hold its last spike"
+        )
+
+
+def scale_for_lost(network: Network, weights: Mapping[str, Tensor], probability: float) -> dict[str, Tensor]:
+    """The weights with those of spikes, all but the input's, divided by ``1 - probability``."""
+    names = {f"{layer.name}.w_rec" for layer in network.layers} | {f"{x.name}.w_in" for x in network.layers[1:]}
+    return {name: w / (1.0 - probability) if name in names else w for name, w in weights.items()}
 
 
 class RateProbe:

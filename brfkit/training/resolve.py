@@ -9,7 +9,8 @@ from typing import Any
 from brfkit.checkpoint import Checkpoint
 from brfkit.errors import BrfkitError
 from brfkit.task import Task
-from brfkit.training.config import Config, DataConfig, merge, parse_toml, read_config_file
+from brfkit.training.config import Config, DataConfig
+from brfkit.training.config_files import merge, parse_toml, read_config_file
 from brfkit.training.presets import find_preset
 
 

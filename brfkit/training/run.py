@@ -23,14 +23,15 @@ from brfkit.files import atomic_path, atomic_write
 from brfkit.memory import peak_bytes
 from brfkit.training.board import Board
 from brfkit.training.config import Config
-from brfkit.training.datasets import load_dataset
+from brfkit.training.datasets import load_dataset, split_validation
 from brfkit.training.divergence import DivergedError
 from brfkit.training.facts import RUN, describe, write_facts
 from brfkit.training.folder import BEST, CURVE, LAST, METRICS, RESULT, RunFolder, Stored
-from brfkit.training.history import TEST, Row, best_epoch, write_metrics
+from brfkit.training.history import TEST, Row, best_epoch, stop_epoch, write_metrics
 from brfkit.training.loop import Trainer, one_torch_thread
 from brfkit.training.lstm import LstmBackend, LstmTrainer, build_lstm, is_lstm
 from brfkit.training.parallel import World
+from brfkit.training.spectrum import initialise_omega
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,10 @@ class Silent:
 
 @dataclass(frozen=True)
 class Result:
-    """What a run came to; test figures are those of the model with the lowest validation loss."""
+    """What a run came to; test figures are those of the best epoch (:func:`brfkit.training.history.best_epoch`).
+
+    ``stopped`` says why it ended before its last epoch, ``diverged`` where it went wrong; None otherwise.
+    """
 
     run_dir: str
     dataset: str
@@ -73,6 +77,7 @@ class Result:
     backend: str
     peak_memory_mib: float
     diverged: str | None = None
+    stopped: str | None = None
     spikes_by_layer: list[float] | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -113,11 +118,12 @@ def train(
     world = world or World()
     folder = RunFolder(run_dir, config)
     dataset = load_dataset(config.data, seed=config.training.seed, data_dir=data_dir)
-    trainer = _make_trainer(config, dataset, backend, world)
+    trainer, drawn = _make_trainer(config, dataset, backend, world)
     if world.first:  # not before the data are there
         folder.prepare(resume, force)
         if not (folder / RUN).exists():
-            write_facts(folder.path, describe(dataset, trainer.network.parameter_count(), trainer.backend.name))
+            facts = describe(dataset, trainer.network.parameter_count(), trainer.backend.name)
+            write_facts(folder.path, facts | ({"omega_init": drawn} if drawn else {}))
     world.share(None)
     run = _Run(folder, dataset, trainer, observer or Silent())
     if resume and (folder / LAST).exists():
@@ -126,6 +132,9 @@ def train(
         diverged = run.go(stop or (lambda: False))
         result = run.result(time.perf_counter() - started, diverged)
     if world.first:
+        accuracy = config.training.stop_accuracy
+        if accuracy is not None and diverged is None and stop_epoch(run.rows, accuracy) is None:
+            log.warning("no epoch reached a validation accuracy of %g %%", accuracy)
         with atomic_write(folder / RESULT, "w", force=True) as stream:
             stream.write(json.dumps(result.to_dict(), indent=1) + "\n")
     return result
@@ -142,16 +151,23 @@ def _quiet_collector() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _make_trainer(config: Config, dataset: Dataset, backend: Backend, world: World) -> Trainer:
+def _make_trainer(
+    config: Config, dataset: Dataset, backend: Backend, world: World
+) -> tuple[Trainer, dict[str, Any] | None]:
+    """The trainer with initial weights, and what is to be told of an ω that the data chose."""
     training = config.training
     dtype = np.dtype(training.dtype)
     if is_lstm(config):
         baseline = build_lstm(config.network, dataset.channels, dataset.classes)
         weights = baseline.initialise(training.seed, dtype)
-        return LstmTrainer(config, dataset, baseline, weights, LstmBackend(), world)
+        return LstmTrainer(config, dataset, baseline, weights, LstmBackend(), world), None
     network = config.network.build(dataset.channels, dataset.classes)
     weights = network.initialise(training.seed, dtype, config.network.initial_distributions())
-    return Trainer(config, dataset, network, weights, backend, world)
+    drawn = None
+    if config.network.omega_init is not None:
+        heard, _ = split_validation(dataset.train, config.data, training.seed)
+        drawn = initialise_omega(network, weights, heard, training.seed)
+    return Trainer(config, dataset, network, weights, backend, world), drawn
 
 
 class _Run:
@@ -180,7 +196,7 @@ class _Run:
         try:
             if not self.rows:
                 self._finish_epoch(trainer.measure(), board)
-            while trainer.epoch < epochs and not self._out_of_patience() and not stop():
+            while trainer.epoch < epochs and self._enough() is None and not stop():
                 row = trainer.train_epoch(self.observer.step)
                 self._finish_epoch([row, *trainer.measure()], board)
         except DivergedError as error:
@@ -195,13 +211,23 @@ class _Run:
                 self._picture()
         return None
 
-    def _out_of_patience(self) -> bool:
-        patience = self.config.training.patience
-        return patience is not None and self.trainer.epoch - best_epoch(self.rows) >= patience
+    def _enough(self) -> str | None:
+        """Why no further epoch is needed; None where one is."""
+        patience, accuracy = self.config.training.patience, self.config.training.stop_accuracy
+        reached = None if accuracy is None else stop_epoch(self.rows, accuracy)
+        if reached is not None:
+            return f"validation accuracy reached {accuracy:g} % in epoch {reached}"
+        best = best_epoch(self.rows)
+        if patience is not None and best + patience <= self.trainer.epoch < self.config.training.epochs:
+            return f"no better validation loss since epoch {best}"
+        return None
+
+    def _best(self) -> int:
+        return best_epoch(self.rows, self.config.training.stop_accuracy)
 
     def _finish_epoch(self, rows: list[Row], board: Board | None) -> None:
         self.rows += rows
-        best = best_epoch(self.rows)
+        best = self._best()
         if board is not None:
             self._write(best)
             board.add(rows)
@@ -210,7 +236,7 @@ class _Run:
     def _write(self, best: int) -> None:
         """The last checkpoint after all else: when it is there, everything that it tells of is there too."""
         if self.config.training.keep_weights:
-            self.folder.keep_weights(self.trainer.epoch, self.trainer.module.weights())
+            self.folder.keep_weights(self.trainer.epoch, self.trainer.weights())
         if best == self.trainer.epoch:
             self._save(BEST, {}, {})
         arrays, plain = self.trainer.state_arrays()
@@ -222,17 +248,17 @@ class _Run:
         if order is not None:
             arrays = {**arrays, "permutation": order}
         meta = {"epoch": self.trainer.epoch, "config": self.config.to_dict(), **meta}
-        self.folder.save(name, self.trainer.network, Stored(self.trainer.module.weights(), meta, arrays))
+        self.folder.save(name, self.trainer.network, Stored(self.trainer.weights(), meta, arrays))
 
     def _picture(self) -> None:
         from brfkit.plotting.curves import learning_curve
 
         title = f"{self.config.data.dataset}, {self.config.network.neuron}, seed {self.config.training.seed}"
         with atomic_path(self.folder / CURVE, force=True) as path:
-            learning_curve(self.rows, title).savefig(path)
+            learning_curve(self.rows, title, self.config.training.stop_accuracy).savefig(path)
 
     def result(self, seconds: float, diverged: str | None) -> Result:
-        best = best_epoch(self.rows)
+        best = self._best()
         at_best = {row.split: row for row in self.rows if row.epoch == best}
         chosen = at_best.get(TEST) or next(iter(at_best.values()))
         peak = peak_bytes()
@@ -250,6 +276,7 @@ class _Run:
             backend=self.trainer.backend.name,
             peak_memory_mib=math.nan if peak is None else peak / 2**20,
             diverged=diverged,
+            stopped=self._enough(),
             spikes_by_layer=self._spikes_by_layer(chosen) if self.writes else None,
         )
 

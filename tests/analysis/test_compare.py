@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import math
-import os
 import subprocess
 import sys
 
@@ -17,6 +16,7 @@ from brfkit.analysis.compare_tables import curves_csv, duration, to_csv, to_late
 from brfkit.errors import BrfkitError
 from brfkit.training.config import Config
 from brfkit.training.history import TEST, TRAIN, VALIDATION, Row, write_metrics
+from tests.clock import child_seconds
 
 FACTS = {"parameters": 45, "steps": 50, "channels": 2, "classes": 3, "active_inputs": 10.0}
 
@@ -232,14 +232,12 @@ def test_forty_runs_in_three_seconds_without_torch(tmp_path):
         "import sys; from brfkit.cli import run; code = run(sys.argv[1:]); "
         "assert 'torch' not in sys.modules and 'matplotlib' not in sys.modules; sys.exit(code)"
     )
-    before = os.times()
+    began = child_seconds()
     done = subprocess.run(
         [sys.executable, "-c", code, "compare", *map(str, sorted(tmp_path.iterdir())), "--json"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    after = os.times()
-    # Processor time, so that what else runs on the machine does not count.
-    seconds = after.children_user + after.children_system - before.children_user - before.children_system
+    seconds = child_seconds() - began
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout)["groups"]) == 8
     assert seconds < 3.0

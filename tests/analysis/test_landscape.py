@@ -281,7 +281,7 @@ WRONG = [
     (["--match-epoch", "99"], 1, "has not kept epoch 99"),
     (["--match-epoch", "1", "--match-loss", "1"], 1, "one of"),
     (["--sample-seed", "1"], 1, "--samples"),
-    (["--hessian", "9999", "--points", "2", "--samples", "1"], 1, "between 1 and"),
+    (["--hessian", "9999", "--out", "s.h5"], 1, "between 1 and"),
     (["--out", "nowhere/s.h5"], 1, "no folder"),
 ]
 

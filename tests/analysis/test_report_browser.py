@@ -19,9 +19,6 @@ from itertools import count
 import numpy as np
 import pytest
 
-from brfkit.analysis.report import report
-from tests.analysis.test_report import QUICK, tiny_run
-
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 PATIENCE = 120.0  # seconds, for a machine that does much else
 WIDTHS = (400, 1400)
@@ -151,10 +148,8 @@ def browser(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory, browser):
-    folder = tiny_run(tmp_path_factory.mktemp("browser") / "run")
-    made = report(folder, threads=1, **QUICK)
-    return folder / "report.html", made
+def page(browser, report_folder, made_report):
+    return report_folder / "report.html", made_report
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

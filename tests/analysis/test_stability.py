@@ -80,6 +80,16 @@ def test_float32_disagrees_only_within_its_rounding():
     assert np.abs(radius - 1)[wrong].max() < limit
 
 
+def test_the_boundary_ends_in_a_tip():
+    """Of an Euler step at δω = 1 and δb = -1; (1 + δb)² + (δω)² < 1 has nothing beyond."""
+    plane = Plane("rf", 0.01)
+    tip = plane.tip(99.75, 100.2)
+    assert tip == pytest.approx(100.0, rel=1e-11)
+    lower, upper = plane.boundary(np.array([tip]))
+    # With the tip off by e = 1e-9, the branches are still sqrt(2e/δ) = 4.5e-4 away from its middle.
+    np.testing.assert_allclose([lower, upper], -100.0, atol=1e-3)
+
+
 @pytest.mark.parametrize("distance", [1e-3, 1e-6, 1e-9, 1e-12])
 @pytest.mark.parametrize("name", ["brf", "rf"])
 def test_the_boundary_is_found_to_the_last_digits(name, distance):

@@ -31,7 +31,7 @@ class Case:
     bias: bool = False
     readout: str | None = "li"
     events: bool = False
-    options: dict[str, bool] = field(default_factory=dict)
+    options: dict[str, bool | str] = field(default_factory=dict)
     surrogate: str | None = None
 
     def __hash__(self) -> int:
@@ -42,12 +42,12 @@ class Case:
 
 
 # Chosen to cover, with few kernels to compile: B 1, 3, 8, 9, 17; T 1, 2, 5, 37, 70 (up to 4 segments, 3 tiles);
-# H 1, 7, 13, 33, 130; every neuron, readout, option and surrogate; one to three layers; dense, events, spikes as input.
-# Layouts are those of the golden traces where they can be.
+# H 1, 7, 13, 33, 130; every neuron, readout, option, discretisation and surrogate; one to three layers; dense, events,
+# spikes as input. Layouts are those of the golden traces where they can be.
 CASES = (
     Case("brf", "brf", 17, 70, (33,)),
-    Case("rf", "rf", 3, 37, (13,)),
-    Case("bhrf", "bhrf", 8, 37, (13,), readout="li-sigmoid"),
+    Case("rf", "rf", 3, 37, (13,), inputs=7),
+    Case("bhrf", "bhrf", 8, 37, (13,), inputs=7, readout="li-sigmoid"),
     Case("alif", "alif", 17, 70, (33,), "float32"),
     Case("lif", "lif", 8, 37, (7,), "float32", bias=True),
     Case("rf-izhikevich", "rf-izhikevich", 3, 70, (33,)),
@@ -61,6 +61,9 @@ CASES = (
     Case("events", "brf", 17, 70, (33,), "float32", inputs=12, events=True),
     Case("events-feed-forward", "lif", 1, 37, (7,), "float64", inputs=12, recurrent=False, events=True),
     Case("se-adlif", "se-adlif", 9, 37, (13,)),
+    Case("symplectic", "brf", 3, 37, (13,), "float32", options={"discretisation": "symplectic"}),
+    Case("exact", "brf", 3, 37, (13,), "float32", options={"discretisation": "exact"}),
+    Case("trained-gamma", "brf", 3, 37, (13,), "float64", options={"discretisation": "exact", "train_gamma": True}),
 )
 RUNS = [(case, dtype) for case in CASES for dtype in case.dtypes.split()]
 
@@ -101,6 +104,8 @@ def make_weights(network: Network, dtype: str, rng: np.random.Generator) -> Weig
             weights[f"{layer.name}.bias"] = rng.normal(0, 0.1, layer.units) * drive
         if layer.neuron == "alif":  # with the default 200 steps nothing would adapt in these short runs
             weights[f"{layer.name}.tau_adp"] = rng.uniform(5, 30, layer.units)
+        if f"{layer.name}.gamma" in weights:  # of either sign, some mirrored at 1
+            weights[f"{layer.name}.gamma"] = rng.uniform(0.5, 1.3, layer.units) * rng.choice([-1, 1], layer.units)
     return {name: np.ascontiguousarray(value, dtype) for name, value in weights.items()}
 
 

@@ -42,6 +42,36 @@ def test_ends_of_the_float32_exponential():
 
 
 @numba.njit(error_model="numpy")
+def less_one(x, out, out_libm):
+    for i in range(0, len(x), 8):
+        simd.store(out, i, simd.vexpm1(simd.load(x, i, 8)))
+        simd.store(out_libm, i, simd.vexpm1_libm(simd.load(x, i, 8)))
+
+
+def test_error_of_expm1():
+    """Relative to exp(x) - 1, which is tiny near 0: rounding of r, of the polynomial and of the sum make 2e-7."""
+    near = np.geomspace(1e-30, 88.0, 100_000)
+    x = np.concatenate([near, -near[near < 87.3], np.linspace(-2, 2, 100_003)]).astype(np.float32)
+    x = x[: len(x) // 8 * 8]
+    got, by_library = np.empty_like(x), np.empty_like(x)
+    less_one(x, got, by_library)
+    exact = np.expm1(x.astype(np.float64))
+    assert (exact != 0).all()
+    for values, bound in ((got, 2e-7), (by_library, 1.2e-7)):
+        assert np.abs(values / exact - 1).max() < bound
+
+
+def test_ends_of_expm1():
+    x = np.array([0, -0.0, -1e30, -np.inf, -20, np.nan, 1e30, 88], np.float32)
+    got = np.empty_like(x)
+    less_one(x, got, np.empty_like(x))
+    assert (got[:2] == 0).all()
+    np.testing.assert_array_equal(got[2:5], np.float32(-1))
+    assert np.isnan(got[5])
+    assert (got[6:] > 1e38).all()
+
+
+@numba.njit(error_model="numpy")
 def places(bits):
     return [simd.count_trailing_zeros(b) for b in bits]
 

@@ -12,6 +12,8 @@ derivatives of ``linear`` and ``exponential`` jump, which leaves an error of ord
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -22,18 +24,26 @@ from .cases import Case, build_network, make_weights, state_shapes
 
 SPIKING = [name for name, neuron in NEURONS.items() if neuron.spiking]
 BACKEND = ReferenceBackend(smooth=True)
-PAIRS = [(neuron, "double_gaussian") for neuron in SPIKING] + [("brf", s) for s in SURROGATES] + [("lif", "linear")]
+PAIRS = [(neuron, "double_gaussian", "") for neuron in SPIKING]
+PAIRS += [("brf", s, "") for s in SURROGATES] + [("lif", "linear", "")]
+PAIRS += [(n, "double_gaussian", way) for n in ("brf", "rf", "rf-izhikevich") for way in ("symplectic", "exact")]
+PAIRS += [(n, "double_gaussian", "gamma") for n in ("brf", "bhrf")]
 READOUTS = {"bhrf": "li-sigmoid", "rf": None}
 
 
 class Smooth:
     """A smooth network as a function of one dictionary of arrays: all weights, the input, the initial state."""
 
-    def __init__(self, neuron: str, surrogate: str) -> None:
+    def __init__(self, neuron: str, surrogate: str, variant: str) -> None:
         rng = np.random.default_rng(3)
         case = Case("smooth", neuron, 2, 9, (4, 3), bias=True, surrogate=surrogate, readout=READOUTS.get(neuron, "li"))
-        self.network = build_network(case)
+        options: dict[str, bool | str] = {"train_gamma": True} if variant == "gamma" else {"discretisation": variant}
+        self.network = build_network(replace(case, options=options if variant else {}))
         self.point = make_weights(self.network, "float64", rng)
+        if variant == "gamma":
+            assert {"h0.gamma", "h1.gamma"} <= self.point.keys()
+            for name in ("h0.gamma", "h1.gamma"):  # not where it is mirrored
+                self.point[name] = np.where(abs(abs(self.point[name]) - 1) < 0.05, 0.9, self.point[name])
         self.states = state_shapes(self.network, case.batch)
         self.point["x"] = rng.uniform(0, 1, (case.steps, case.batch, case.inputs))
         self.point |= {f"initial {name}": rng.normal(0.3, 0.2, shape) for name, shape in self.states.items()}
@@ -65,9 +75,9 @@ def slopes(values: list[float]) -> np.ndarray:
     return np.log2(np.array(values[:-1]) / np.array(values[1:]))
 
 
-@pytest.mark.parametrize(("neuron", "surrogate"), PAIRS)
-def test_taylor_slopes(neuron, surrogate):
-    problem = Smooth(neuron, surrogate)
+@pytest.mark.parametrize(("neuron", "surrogate", "variant"), PAIRS)
+def test_taylor_slopes(neuron, surrogate, variant):
+    problem = Smooth(neuron, surrogate, variant)
     gradient, names = problem.gradient(), list(problem.point)
     along = sum(float((gradient[k] * problem.direction[k]).sum()) for k in names)
     steps = [1e-3 / 2**i for i in range(5)]
@@ -78,10 +88,10 @@ def test_taylor_slopes(neuron, surrogate):
     assert second == pytest.approx(2 * np.ones(4), abs=0.1)
 
 
-@pytest.mark.parametrize(("neuron", "surrogate"), PAIRS)
-def test_dot_product_for_every_array(neuron, surrogate):
+@pytest.mark.parametrize(("neuron", "surrogate", "variant"), PAIRS)
+def test_dot_product_for_every_array(neuron, surrogate, variant):
     """Each weight, the input and each initial state alone, so that no error hides behind a larger array."""
-    problem = Smooth(neuron, surrogate)
+    problem = Smooth(neuron, surrogate, variant)
     gradient, h = problem.gradient(), 1e-5
     assert gradient.keys() == problem.point.keys()
     for name, bar in gradient.items():

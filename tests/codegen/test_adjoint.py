@@ -16,7 +16,7 @@ from brfkit.codegen.program import BINARY, DERIVED, UNARY, Program, Statement
 from brfkit.codegen.python_printer import NUMPY, build
 from brfkit.neurons import NEURONS, SURROGATES, get_surrogate
 
-from .test_program import VARIANTS
+from .test_program import VARIANTS, arguments_of, derived_by_hand
 
 SPIKING = [name for name, neuron in NEURONS.items() if neuron.spiking]
 
@@ -36,7 +36,7 @@ def test_rule_against_central_differences(op, rng):
     names = ("a", "b")[:arity]
     program = Program("one", names, (Statement("y", op, names),), ("y",), ("y",))
     values = {name: rng.uniform(0.5, 2, 100) for name in names}
-    if op in ("neg", "abs", "square", "sign", "add", "sub", "mul"):
+    if op in ("neg", "abs", "square", "sign", "add", "sub", "mul", "sin", "cos", "expm1"):
         values = {name: value * rng.choice([-1, 1], 100) for name, value in values.items()}
     bar, h = rng.normal(0, 1, 100), 1e-6
     for name, got in zip(names, call(vjp(program, names), values | {"y_bar": bar}), strict=True):
@@ -81,7 +81,9 @@ class _Fire(torch.autograd.Function):
 def in_torch(function, surrogate: str | None = None):
     """The very source of a neuron's function, with torch's operations in place of NumPy's: no code is generated."""
     scope = {k: v for k, v in function.__globals__.items() if isinstance(v, float)}
-    scope |= {"exp": torch.exp, "sqrt": torch.sqrt, "abs": torch.abs}
+    own = {k: v for k, v in function.__globals__.items() if inspect.isfunction(v) and k in function.__code__.co_names}
+    scope |= {k: in_torch(v, surrogate) for k, v in own.items() if k != "spike"}
+    scope |= {name: getattr(torch, name) for name in ("exp", "expm1", "sin", "cos", "sqrt", "abs")}
     scope["minimum"] = lambda a, b: torch.minimum(torch.as_tensor(a), torch.as_tensor(b, dtype=torch.float64))
     scope["maximum"] = lambda a, b: torch.maximum(torch.as_tensor(a), torch.as_tensor(b, dtype=torch.float64))
     if surrogate is not None:
@@ -90,27 +92,30 @@ def in_torch(function, surrogate: str | None = None):
     return types.FunctionType(function.__code__, scope)
 
 
-def assert_equals_autograd(program, function, wrt, values, rng, surrogate=None):
-    """1e-12 relative to the largest entry: some 50 operations of eps 2e-16, and sums over a few paths."""
+def assert_equals_autograd(program, function, wrt, values, rng):
+    """``function`` takes tensors by name and gives the outputs in the order of the program's cotangents.
+
+    1e-12 relative to the largest entry: some 50 operations of eps 2e-16, and sums over a few paths.
+    """
     tensors = {k: torch.tensor(v, dtype=torch.float64, requires_grad=k in wrt) for k, v in values.items()}
-    outputs = in_torch(function, surrogate)(*(tensors[a] for a in inspect.signature(function).parameters))
+    outputs = function(tensors)
     names = [name for name in program.inputs if name.endswith("_bar")]
-    bars = {name: rng.normal(0, 1, outputs[0].shape) for name in names}
+    shape = next(v.shape for v in values.values() if np.ndim(v))
+    bars = {name: rng.normal(0, 1, shape) for name in names}
     loss = sum((o * torch.tensor(bars[n])).sum() for n, o in zip(names, outputs, strict=True))
     grads = torch.autograd.grad(loss, [tensors[n] for n in wrt], allow_unused=True)
     for name, got, wanted in zip(wrt, call(program, values | bars), grads, strict=True):
-        wanted = np.zeros_like(bars[names[0]]) if wanted is None else wanted.numpy()
+        wanted = np.zeros(shape) if wanted is None else wanted.numpy()
         got = np.broadcast_to(got, wanted.shape)
         assert np.abs(got - wanted).max() <= 1e-12 * max(1.0, np.abs(wanted).max()), name
 
 
 def sample(model, options, rng) -> dict:
-    """Parameters of either sign, states and currents on both sides of the threshold, derived values."""
+    """Parameters of either sign, states and currents on both sides of the threshold."""
     neuron = model.neuron
-    values = {"dt": 0.01, **neuron.constants, **{k: float(v) for k, v in options.items()}}
+    values = {"dt": 0.01, **neuron.constants}
     values |= {s: rng.normal(0.5, 1, 300) for s in neuron.states} | {"x": rng.normal(0, 60, 300)}
-    values |= {p.name: p.init.sample(rng, 300) * rng.choice([-1, 1], 300) for p in neuron.parameters}
-    return values | dict(zip(model.derived, call(model.derive, values), strict=True))
+    return values | {p.name: p.init.sample(rng, 300) * rng.choice([-1, 1], 300) for p in neuron.trained(options)}
 
 
 @pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
@@ -120,14 +125,26 @@ def test_step_against_autograd(name, options, surrogate, rng):
         pytest.skip("no spike, so one run is enough")
     model = build_model(name, options, surrogate if name in SPIKING else None)
     values, wrt = sample(model, options, rng), ("x", *model.states, *model.derived)
-    assert_equals_autograd(model.step_vjp, model.neuron.step, wrt, values, rng, surrogate)
+    values |= dict(zip(model.derived, call(model.derive, values), strict=True))
+    fixed = {n: in_torch(v) if callable(v) else v for n, v in arguments_of(model.neuron, options).items()}
+
+    def step(tensors):
+        given = derived_by_hand(model.neuron, options, tensors, in_torch) | tensors | fixed
+        names = inspect.signature(model.neuron.step).parameters
+        return in_torch(model.neuron.step, surrogate)(*(given[a] for a in names))
+
+    assert_equals_autograd(model.step_vjp, step, wrt, values, rng)
 
 
 @pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
 def test_derive_against_autograd(name, options, rng):
     model = build_model(name, options)
-    values = sample(model, options, rng)
-    assert_equals_autograd(model.derive_vjp, model.neuron.derive, model.parameters, values, rng)
+
+    def derive(tensors):
+        found = derived_by_hand(model.neuron, options, tensors, in_torch)
+        return [found[n] for n in model.derived]
+
+    assert_equals_autograd(model.derive_vjp, derive, model.parameters, sample(model, options, rng), rng)
 
 
 def test_derive_beyond_the_bound_has_no_gradient_in_omega():

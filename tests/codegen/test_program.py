@@ -11,11 +11,12 @@ import pytest
 
 from brfkit.codegen.adjoint import vjp
 from brfkit.codegen.model import build_model
-from brfkit.codegen.program import Statement, parse
+from brfkit.codegen.parser import parse
+from brfkit.codegen.program import Statement
 from brfkit.codegen.python_printer import NUMPY, build, source
 from brfkit.errors import BrfkitError
 from brfkit.neurons import NEURONS, SURROGATES, Neuron, ops, register
-from brfkit.neurons.ops import exp, maximum, minimum, spike, sqrt
+from brfkit.neurons.ops import cos, exp, expm1, maximum, minimum, sin, spike, sqrt
 
 HALF = 0.5
 TEXT = "text"
@@ -27,8 +28,9 @@ def everything(x, y):
     b = sqrt(a) * exp(-y) / 3
     c = minimum(a, b) - maximum(x, 2.0 * y)
     d = (a - (b - c)) - -(c**2)
+    e = sin(x) * cos(y) + expm1(x)
     z = spike(x - y)
-    return z, d, x
+    return z, d, x, e
 
 
 def augmented(x):
@@ -186,7 +188,8 @@ def test_nothing_is_reordered():
     ops_in_order = [s.op for s in program.statements]
     assert ops_in_order == [
         *("abs", "add", "sqrt", "neg", "exp", "mul", "div"),
-        *("minimum", "mul", "maximum", "sub", "sub", "sub", "square", "neg", "sub", "sub", "spike"),
+        *("minimum", "mul", "maximum", "sub", "sub", "sub", "square", "neg", "sub"),
+        *("sin", "cos", "mul", "expm1", "add", "sub", "spike"),
     ]
     for line in source(program, "numpy").splitlines()[1:-1]:
         assert "(" not in line.split("=")[1] or line.split("=")[1].strip().startswith(("np.", "spike"))
@@ -245,28 +248,152 @@ def test_a_name_may_be_assigned_again(rng):
 
 
 def combinations(neuron: Neuron):
+    """Every choice of parts; then each other discretisation and each trained constant, the last of both together."""
     names = [option.name for option in neuron.options]
-    return [dict(zip(names, values, strict=True)) for values in itertools.product([True, False], repeat=len(names))]
+    parts = [dict(zip(names, values, strict=True)) for values in itertools.product([True, False], repeat=len(names))]
+    ways = [{"discretisation": name} for name in list(neuron.discretisations)[1:]]
+    trained = [neuron.trainable_options([one.name]) for one in neuron.trainable]
+    return [*parts, *ways, *({**ways[-1], **one} if ways else one for one in trained)]
 
 
 VARIANTS = [(neuron.name, options) for neuron in NEURONS.values() for options in combinations(neuron)]
+
+
+def arguments_of(neuron: Neuron, options: dict) -> dict:
+    """What the neuron's functions take beside numbers per neuron: parts as 0 or 1, functions."""
+    chosen = neuron.resolve_options(options)
+    way = neuron.discretisation(options)
+    return {o.name: float(chosen[o.name]) for o in neuron.options} | (dict(way.functions) if way else {})
+
+
+def derived_by_hand(neuron: Neuron, options: dict, values: dict, in_other=lambda function: function) -> dict:
+    """What the neuron's own ``derive`` gives, by name, and trained constants as ``step`` gets them. Functions are
+    called as ``in_other`` makes them."""
+    fixed = arguments_of(neuron, options)
+    given = values | {n: in_other(v) if callable(v) else v for n, v in fixed.items()}
+    names = parse(neuron.derive, fixed).output_names
+    found = in_other(neuron.derive)(*(given[a] for a in inspect.signature(neuron.derive).parameters))
+    trained = [one for one in neuron.trainable if options.get(f"train_{one.name}")]
+    return dict(zip(names, found, strict=True)) | {one.name: in_other(one.hold)(values[one.name]) for one in trained}
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
 def test_programs_equal_their_functions_bitwise(name, options, dtype, rng):
     neuron, model = NEURONS[name], build_model(name, options)
-    constants = {"dt": 0.01, **neuron.constants} | {k: float(v) for k, v in options.items()}
-    values = {s: rng.normal(0, 1, 200).astype(dtype) for s in ("x", *neuron.states)}
-    values |= {p.name: p.init.sample(rng, 200).astype(dtype) for p in neuron.parameters} | constants
-    for program, function in ((model.derive, neuron.derive), (model.step, neuron.step)):
-        assert set(program.inputs) & set(options) == set()
-        wanted = function(*(values[a] for a in inspect.signature(function).parameters))
-        got = call(program, **values)
-        for a, b in zip(got, wanted, strict=True):
-            np.testing.assert_array_equal(a, b)
-            assert np.asarray(a).dtype == dtype
-        values |= dict(zip(model.derived, got, strict=True)) if program is model.derive else {}
+    fixed = arguments_of(neuron, options)
+    values = {"dt": 0.01, **neuron.constants}
+    values |= {s: rng.normal(0, 1, 200).astype(dtype) for s in ("x", *neuron.states)}
+    values |= {p.name: p.init.sample(rng, 200).astype(dtype) for p in neuron.trained(options)}
+    for program in (model.derive, model.step):
+        assert not set(program.inputs) & set(fixed)
+    by_hand = derived_by_hand(neuron, options, values)
+    assert set(model.derived) <= set(by_hand)
+    derived = dict(zip(model.derived, call(model.derive, **values), strict=True))
+    values |= by_hand
+    wanted = neuron.step(*((values | fixed)[a] for a in inspect.signature(neuron.step).parameters))
+    pairs = [(derived[n], by_hand[n]) for n in model.derived]
+    for got, expected in (*pairs, *zip(call(model.step, **values), wanted, strict=True)):
+        np.testing.assert_array_equal(got, expected)
+        assert np.asarray(got).dtype == dtype
+
+
+def pair(a, b):
+    mean = (a + b) * HALF
+    t1 = a - mean
+    return mean, t1
+
+
+def single(x):
+    mean = x * x
+    return mean
+
+
+def calls(x, y, given):
+    mean, difference = pair(x, single(y))
+    a = given(difference) + HALF
+    return mean, difference, a
+
+
+def squared(x):
+    return x**2
+
+
+def test_functions_are_put_in_line(rng):
+    """Of the module, given as an argument, inside each other; names of theirs are kept where they are free."""
+    program = parse(calls, {"given": squared})
+    assert program.inputs == ("x", "y")
+    assert {"mean", "difference", "a"} <= {s.target for s in program.statements}
+    assert len({s.target for s in program.statements}) == len(program.statements)
+    x, y = rng.normal(0, 1, (2, 30))
+    for got, wanted in zip(call(program, x=x, y=y), calls(x, y, squared), strict=True):
+        np.testing.assert_array_equal(got, wanted)
+    assert parse(calls, {"given": single}).statements[-2].op == "mul"
+
+
+def too_few(x):
+    a, b, c = pair(x, x)
+    return a + b + c
+
+
+def too_many(x):
+    return pair(x, x) * 2.0
+
+
+def wrong_arguments(x):
+    a, b = pair(x)
+    return a + b
+
+
+def starred(x):
+    a, *_b = pair(x, x)
+    return a
+
+
+def into_an_item(x):
+    x[0], b = pair(x, x)
+    return b
+
+
+def without_end(x):
+    return without_end(x)
+
+
+def to_and_fro(x):
+    return fro_and_to(x)
+
+
+def fro_and_to(x):
+    return to_and_fro(x)
+
+
+def inner_mistake(x):
+    y = x * x
+    return y % 2
+
+
+def outer(x):
+    return inner_mistake(x)
+
+
+CALLS_REFUSED = {
+    too_few: (1, "too_few: pair returns 2 values, not 3"),
+    too_many: (1, "too_many: pair returns 2 values, not 1"),
+    wrong_arguments: (1, "wrong_arguments: pair takes 2 values, not 1"),
+    starred: (1, "only assignments to one name, or to several from one call, are possible"),
+    into_an_item: (1, "only assignments to one name, or to several from one call, are possible"),
+    without_end: (1, "without_end is called from itself"),
+    to_and_fro: (5, "fro_and_to: to_and_fro is called from itself"),
+    outer: (-3, "inner_mistake: 'y % 2' is not one of the possible operations"),
+}
+
+
+@pytest.mark.parametrize("function", CALLS_REFUSED, ids=lambda f: f.__name__)
+def test_refusals_in_calls_name_the_line_that_is_meant(function):
+    after, text = CALLS_REFUSED[function]
+    line = inspect.getsourcelines(function)[1] + after
+    with pytest.raises(BrfkitError, match=rf"{Path(__file__).name}:{line}: in .*{text}"):
+        parse(function)
 
 
 @pytest.mark.parametrize("surrogate", SURROGATES.values(), ids=lambda s: s.name)

@@ -78,6 +78,19 @@ def test_holdout_of_samples() -> None:
     assert [len(part) for part in holdout(grouped([0, 0]), 0.999)] == [1, 1]
 
 
+def test_holdout_of_blocks() -> None:
+    for seed in range(5):
+        kept, aside = holdout(DenseSplit(np.zeros((100, 1, 1)), np.zeros(100, int)), 0.2, seed=seed, blocks=10)
+        assert len(aside) == 20
+        np.testing.assert_array_equal(np.sort(np.concatenate([kept, aside])), np.arange(100))
+        blocks = np.unique(aside // 10)  # whole blocks of ten
+        np.testing.assert_array_equal(aside, (blocks[:, None] * 10 + np.arange(10)).ravel())
+    kept, aside = holdout(grouped(None), 0.5, blocks=10**6)  # no more blocks than samples
+    assert len(kept) + len(aside) == len(grouped(None))
+    with pytest.raises(BrfkitError, match="in one block"):
+        holdout(grouped(None), 0.5, blocks=1)
+
+
 def test_holdout_of_groups() -> None:
     groups = np.repeat([3, 7, 9, 20], [40, 10, 30, 20])
     chosen = set()

@@ -59,13 +59,13 @@ def outcome(name: str, root: Path) -> Dataset | str:
     """What `load` makes of the folder, within limits of time and memory."""
     tracemalloc.reset_peak()
     before = tracemalloc.get_traced_memory()[0]
-    start = time.perf_counter()
+    start = time.process_time()
     result: Dataset | str
     try:
         result = load(name, data_dir=root, splits=["train"])
     except BrfkitError as error:
         result = str(error)
-    assert time.perf_counter() - start < MAX_SECONDS
+    assert time.process_time() - start < MAX_SECONDS
     assert tracemalloc.get_traced_memory()[1] - before < MAX_MEMORY
     return result
 

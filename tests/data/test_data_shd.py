@@ -23,6 +23,7 @@ from brfkit.data import PAPER, Binning, EventSplit, check_files, holdout, load
 from brfkit.data.eventcache import event_cache_path
 from brfkit.errors import BrfkitError
 from brfkit.events import Events
+from tests.clock import child_seconds
 
 from .made import recordings, write_recordings
 
@@ -88,20 +89,20 @@ def test_real_batches_are_fast(real_shd: Path) -> None:
     times = []
     for _ in range(30):
         index = rng.permutation(2000)[:32]
-        start = time.perf_counter()
+        start = time.process_time()
         train.batch(index)
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     assert min(times) < 3e-3  # the best of them: others may share the machine
 
 
 def test_a_cold_start_is_quick_and_small(real_shd: Path, tmp_path: Path) -> None:
     script = PREPARE + "from brfkit.memory import peak_bytes; print(peak_bytes() // 2**20)"
     environment = os.environ | {"BRFKIT_CACHE_DIR": str(tmp_path)}
-    start = time.perf_counter()
+    start = child_seconds()
     done = subprocess.run(
         [sys.executable, "-c", script, real_shd], env=environment, check=True, capture_output=True, text=True
     )
-    assert time.perf_counter() - start < 20
+    assert child_seconds() - start < 20
     lines = done.stdout.split()
     assert lines[:2] == ["2000", "12590807"]
     assert int(lines[2]) < 400  # MiB

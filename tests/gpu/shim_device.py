@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ import numpy as np
 
 from brfkit.backends.cupy_gpu.backend import DeviceBackend
 from brfkit.backends.cupy_gpu.device import Device
+from brfkit.files import atomic_write
 from brfkit.paths import cache_dir
 
 SHIM = Path(__file__).parent / "shim"
@@ -62,7 +64,7 @@ def _build(text: str, source: Path, more: list[str]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     library = folder / f"{hashlib.sha256((text + ' '.join(FLAGS)).encode()).hexdigest()[:20]}.so"
     if not library.exists():
-        made = library.with_suffix(f".{id(library)}.tmp")
+        made = library.with_suffix(f".{os.getpid()}.tmp")  # other processes of the tests may build it too
         command = ["g++", *FLAGS, str(source), *more, "-o", str(made)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[:4000]
@@ -81,7 +83,8 @@ def _library(source: str) -> ctypes.CDLL:
     folder = cache_dir() / "shim"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.cpp"
-    path.write_text(text)
+    with atomic_write(path, "w", force=True) as stream:
+        stream.write(text)
     return ctypes.CDLL(str(_build(text + header, path, [])))
 
 

@@ -65,6 +65,20 @@ def test_every_option(option):
         nvrtc.compile_cubin(source, "sm_90")
 
 
+WAYS = [(n, {"discretisation": way}) for n, neuron in NEURONS.items() for way in list(neuron.discretisations)[1:]]
+TRAINED = [(n, neuron.trainable_options([one.name])) for n, neuron in NEURONS.items() for one in neuron.trainable]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("neuron", "options"), WAYS + TRAINED, ids=str)
+def test_every_discretisation_and_trained_constant(neuron, options, dtype):
+    for source in sources(neuron, dtype, "sm_90", 40, 3, 8, options=options):
+        _, usage = nvrtc.compile_cubin(source, "sm_90")
+        assert set(usage) == set(kernel_names(source))
+        # The sine of any angle needs a little stack; only derive has it, once per sequence.
+        assert all(u.spilled == u.stack == 0 for name, u in usage.items() if name.startswith("scan")), usage
+
+
 @pytest.mark.parametrize("recurrent", [True, False])
 @pytest.mark.parametrize("units", [1, 32, 100, 1024, 2048])
 def test_sizes(units, recurrent):

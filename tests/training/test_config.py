@@ -6,7 +6,8 @@ import pytest
 
 from brfkit.errors import BrfkitError
 from brfkit.neurons import NEURONS, Normal, Uniform
-from brfkit.training.config import Config, merge, read_config_file
+from brfkit.training.config import Config
+from brfkit.training.config_files import merge, read_config_file
 from brfkit.training.lstm import build_lstm
 from brfkit.training.presets import find_preset, preset_names
 from brfkit.training.resolve import parse_settings, published, resolve
@@ -73,14 +74,20 @@ def test_order_of_precedence(tmp_path):
         ({"network": {"init": {"omega": ["cauchy", 0, 1]}}}, "uniform"),
         ({"network": {"options": {"refractory": 1}}}, "of kind bool"),
         ({"network": []}, "keys and values"),
+        ({"network": {"omega_init": "noise"}}, "must be one of spectrum"),
+        ({"network": {"neuron": "alif", "omega_init": "spectrum"}}, "neuron alif has no omega; .*brf.* have one"),
+        ({"network": {"neuron": "lstm", "omega_init": "spectrum"}}, "neuron lstm has no omega"),
         ({"task": {"loss_on": "first"}}, "last"),
         ({"task": {"loss_on": "mean"}, "training": {"tbptt": 5}}, "tbptt"),
         ({"training": {"accumulate": 0}}, "at least 1"),
         ({"training": {"accumulate": 2, "tbptt": 5}}, "tbptt"),
         ({"training": {"epochs": 3, "warmup_epochs": 3}}, "below training.epochs"),
         ({"training": {"input_dropout": 1.0}}, "below 1"),
+        ({"training": {"spike_dropout": 1.0}}, "below 1"),
         ({"training": {"rate_penalty": -1.0}}, "not be negative"),
         ({"training": {"rate_target": 1.5}}, "below 1"),
+        ({"training": {"stop_accuracy": 0.0}}, "above 0 and at most 100"),
+        ({"training": {"stop_accuracy": 101}}, "above 0 and at most 100"),
     ],
 )
 def test_refused(sections, text):

@@ -12,8 +12,11 @@ from brfkit.checkpoint import load_checkpoint
 from brfkit.data import load
 from brfkit.errors import BrfkitError
 from brfkit.training.config import DataConfig
+from brfkit.training.datasets import split_validation
+from brfkit.training.divergence import DivergedError
 from brfkit.training.history import TEST, VALIDATION, Row, best_epoch, read_metrics, write_metrics
-from brfkit.training.loop import DivergedError, Trainer, learning_rate, split_validation
+from brfkit.training.loop import Trainer
+from brfkit.training.optimiser import learning_rate
 from brfkit.training.resolve import resolve
 from brfkit.training.run import METRICS, train
 

@@ -80,6 +80,12 @@ def loss_gradient(
     return {name: value / terms for name, value in total.items()}
 
 
+def check_count(size: int, count: int) -> None:
+    """Refuse more eigenvalues than Lanczos gives for so many weights."""
+    if not 1 <= count < size - 1:
+        raise BrfkitError(f"hessian: {size} weights have between 1 and {size - 2} eigenvalues to ask for, not {count}")
+
+
 def top_eigenvalues(
     gradient: Callable[[Vector], Vector],
     centre: Vector,
@@ -107,8 +113,7 @@ def top_eigenvalues(
     from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
     size = centre.size
-    if not 1 <= count < size - 1:
-        raise BrfkitError(f"hessian: {size} weights have between 1 and {size - 2} eigenvalues to ask for, not {count}")
+    check_count(size, count)
     scale = step * (float(np.linalg.norm(centre)) or 1.0)
     products = 0
 

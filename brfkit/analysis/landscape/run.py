@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from brfkit.analysis.landscape.compute import Block, Stop, compute, stopping
-from brfkit.analysis.landscape.directions import Directions
+from brfkit.analysis.landscape.directions import Directions, moving_weights
 from brfkit.analysis.landscape.figures import Figures, figures
-from brfkit.analysis.landscape.hessian import Spectrum, flat, loss_gradient, replaced, top_eigenvalues
+from brfkit.analysis.landscape.hessian import Spectrum, check_count, flat, loss_gradient, replaced, top_eigenvalues
 from brfkit.analysis.landscape.prepare import Prepared, Request, prepare
 from brfkit.analysis.landscape.store import read_surface, write_surface
 from brfkit.analysis.landscape.surface import Surface
@@ -144,6 +144,7 @@ def landscape(
             if out is not None:
                 check_writable(out, force or resume)
             ready = prepare(checkpoint, wanted, matching)
+            _check_curvature(ready, curvature or Curvature())
             surface = _begin(ready, out, resume, force)
         except BrfkitError:
             if crew is not None:
@@ -207,6 +208,13 @@ def _evaluate(
 
 def _block(ready: Prepared, directions: Directions, stop: Stop, point_done: Callable[[], None] | None) -> Block:
     return Block(ready.evaluator, ready.centre, directions, ready.settings.dtype, stop, point_done)
+
+
+def _check_curvature(ready: Prepared, wanted: Curvature) -> None:
+    """Refuse impossible eigenvalues before the points are evaluated, not after."""
+    if wanted.eigenvalues:
+        names = moving_weights(ready.subject.network, ready.settings.parameters)
+        check_count(sum(ready.centre[name].size for name in names), wanted.eigenvalues)
 
 
 def _spectrum(

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from brfkit.backends.base import Backend, Gradients, Input, State, Trace, check_input, check_names
+from brfkit.backends.base import Backend, Gradients, Input, State, Trace, check_input, check_names, check_vjp
 from brfkit.backends.cupy_gpu.device import Array, Device
 from brfkit.backends.cupy_gpu.passes import BackwardPass, ForwardPass, LayerAdjoint, LayerScan
 from brfkit.backends.cupy_gpu.prepare import Prepared, Preparer, Source, dtype_of, given_states, make_source
-from brfkit.errors import BrfkitError
 from brfkit.network import Network
 
 
@@ -26,6 +25,10 @@ class _Saved:
     steps: int
     batch: int
     on_device: bool
+
+    @property
+    def from_events(self) -> bool:
+        return self.source.is_events
 
 
 class DeviceBackend(Backend):
@@ -118,13 +121,8 @@ class DeviceBackend(Backend):
         input_grad: bool = False,
         initial_state_grad: bool = False,
     ) -> Gradients:
+        check_vjp(trace, output_grad, input_grad)
         saved: _Saved = trace.saved
-        if saved is None:
-            raise BrfkitError("this trace cannot be differentiated; scan with differentiate=True")
-        if input_grad and saved.source.is_events:
-            raise BrfkitError("events have no gradient; give the input as a dense array")
-        if output_grad is not None and tuple(output_grad.shape) != tuple(trace.outputs.shape):
-            raise BrfkitError(f"output_grad has shape {tuple(output_grad.shape)}, not {tuple(trace.outputs.shape)}")
         device = self.device
         with device.active():
             final = given_states(

@@ -14,6 +14,7 @@ from brfkit.backends.base import (
     Trace,
     check_input,
     check_names,
+    check_vjp,
     common_dtype,
     get_initial_state,
 )
@@ -22,7 +23,6 @@ from brfkit.backends.numba_cpu.prepare import make_source, prepare
 from brfkit.backends.numba_cpu.tiles import BackwardTile, ForwardTile, Records, Saved, weight_gradients
 from brfkit.backends.spike_loss import SpikeLoss
 from brfkit.backends.threads import default_threads, parallel
-from brfkit.errors import BrfkitError
 from brfkit.network import Network
 
 GRADIENT_SLOTS = 16
@@ -40,10 +40,12 @@ class NumbaBackend(Backend):
             the memory. None does so except for dense input of many channels: to gather spikes again takes no longer
             than to get the memory. The results are the same bit for bit.
 
-    ``scan`` takes a further argument, ``spike_loss``: which spikes are lost on their way. Such a scan has no gradient.
+    ``scan`` takes a further argument, ``spike_loss``: which spikes are lost on their way. Outputs, counts, recurrence
+    and the final ``z`` are those of the spikes that are left; a neuron's own states have seen all of its spikes.
     """
 
     name = "numba"
+    loses_spikes = True
 
     def __init__(self, threads: int | None = None, recompute: bool | None = None) -> None:
         self.threads = default_threads() if threads is None else threads
@@ -60,8 +62,6 @@ class NumbaBackend(Backend):
         differentiate: bool = False,
         spike_loss: SpikeLoss | None = None,
     ) -> Trace:
-        if spike_loss is not None and differentiate:
-            raise BrfkitError("a scan with lost spikes has no gradient")
         steps, batch = check_input(network, x)
         check_names(network, record, "record")
         dtype = common_dtype(network, weights)
@@ -74,8 +74,8 @@ class NumbaBackend(Backend):
         outputs = np.empty((steps, batch, last.units), dtype)
         counts = {layer.name: np.zeros(batch, np.int64) for layer in network.spiking_layers}
         records = Records(network, record, steps, batch, dtype)
-        saved = Saved(network, layers, source, [], tile, steps, batch, segment, self.recompute)
-        run = ForwardTile(saved, state, outputs, counts, records, differentiate, spike_loss)
+        saved = Saved(network, layers, source, [], tile, steps, batch, segment, self.recompute, spike_loss)
+        run = ForwardTile(saved, state, outputs, counts, records, differentiate)
         tiles = parallel(run, -(-batch // tile), self.threads)
         saved.tiles = [t for t in tiles if t is not None]
         return Trace(outputs, counts, state, records.by_name, saved if differentiate else None)
@@ -89,16 +89,11 @@ class NumbaBackend(Backend):
         input_grad: bool = False,
         initial_state_grad: bool = False,
     ) -> Gradients:
+        check_vjp(trace, output_grad, input_grad)
         saved: Saved = trace.saved
-        if saved is None:
-            raise BrfkitError("this trace cannot be differentiated; scan with differentiate=True")
         dtype = saved.layers[0].w_in.dtype
-        if input_grad and saved.source.kind == "events":
-            raise BrfkitError("events have no gradient; give the input as a dense array")
         grad = np.zeros(1, dtype)
         if output_grad is not None:
-            if output_grad.shape != trace.outputs.shape:
-                raise BrfkitError(f"output_grad has shape {output_grad.shape}, not {trace.outputs.shape}")
             grad = np.ascontiguousarray(output_grad, dtype).reshape(-1)
         final = get_initial_state(saved.network, saved.batch, dtype, final_state_grad)
         x_bar = np.zeros((saved.steps, saved.batch, saved.network.inputs), dtype) if input_grad else None

@@ -72,6 +72,8 @@ def _source_file(text: str) -> Path | None:
         handle, temporary = tempfile.mkstemp(dir=folder, suffix=".tmp")
         with os.fdopen(handle, "w") as file:
             file.write(text)
+        # Older versions of numba cache for one time of the source; two processes that write it give it the same one.
+        os.utime(temporary, (0, 0))
         Path(temporary).replace(path)
     except OSError as error:
         log.warning("kernels are compiled anew at every start: %s cannot be written (%s)", folder, error)

@@ -120,10 +120,14 @@ class KernelText:
             header=[*self._header(printer), f"half = simd.broadcast(real(0.5), {self._lanes})"],
             lanes=self._lanes,
             emit=self._emit(),
-            losing="\n    keys, layer, bound," if self.shape.losing else "",
+            losing=self._losing(),
             copy_out=[] if self._spiking else templates.COPY_OUT.strip().split("\n"),
         )
         return fill(text, units=self._units)
+
+    def _losing(self) -> str:
+        """Further arguments of kernels that lose spikes."""
+        return "\n    keys, layer, bound," if self.shape.losing else ""
 
     def _emit(self) -> list[str]:
         if not self._spiking:
@@ -171,6 +175,8 @@ class KernelText:
             header=self._header(printer),
             lanes=self._lanes,
             arriving=fill(arriving, units=self._units).split("\n"),
+            losing=self._losing(),
+            unreached=templates.UNREACHED.strip().split("\n") if self.shape.losing else [],
             current=self._currents.lines("w_rec_forward", dense=False),
             load_shared=self._shared(),
             load_checkpoint=self._load_each(states, "checkpoint", f"number * len(state_bar) + {STATE_ROW}"),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from brfkit.codegen.program import Operand, Program, Statement
 from brfkit.codegen.python_printer import INFIX
+from brfkit.errors import BrfkitError
 
 
 def local(name: str) -> str:
@@ -14,7 +15,12 @@ def local(name: str) -> str:
 
 
 class VectorPrinter:
-    """Prints statements and collects the numbers in them, so that each exists once with the kernel's precision."""
+    """Prints statements and collects the numbers in them, so that each exists once with the kernel's precision.
+
+    Args:
+        lanes: numbers of a vector.
+        exp: the exponential of ``simd``, ``vexp`` or ``vexp_libm``; expm1 is named like it.
+    """
 
     def __init__(self, lanes: int, exp: str) -> None:
         self.lanes = lanes
@@ -37,6 +43,7 @@ class VectorPrinter:
             "abs": "simd.vabs({0})",
             "sqrt": "simd.vsqrt({0})",
             "exp": f"simd.{self._exp}({{0}})",
+            "expm1": f"simd.{self._exp.replace('vexp', 'vexpm1')}({{0}})",
             "spike": f"simd.select(simd.greater({{0}}, {zero}), {one}, {zero})",
             "greater": f"simd.select(simd.greater({{0}}, {{1}}), {one}, {zero})",
             "sign": f"simd.select(simd.greater({{0}}, {zero}), {one}, "
@@ -44,6 +51,8 @@ class VectorPrinter:
             "minimum": "simd.select(simd.greater({0}, {1}), {1}, {0})",
             "maximum": "simd.select(simd.greater({0}, {1}), {0}, {1})",
         }
+        if statement.op not in templates:
+            raise BrfkitError(f"{statement.op} has no vector form; compute it in derive, once per sequence")
         return templates[statement.op].format(*args)
 
     def lines(self, program: Program, rename: Mapping[str, str]) -> list[str]:

@@ -149,6 +149,14 @@ def left(fired, key, step, layer, first, bound):
     return fired
 '''
 
+# Nothing arrives at a spike that was lost, or would have been: the surrogate has a slope without a spike, too.
+UNREACHED = """
+for s in range(count):
+    for h in range(units):
+        if fate(keys[first + s], np.uint64(t), np.uint64(layer), np.uint64(h)) >> np.uint64(11) < bound:
+            carry[s * WIDTH + h] = real(0.0)
+"""
+
 EMIT_SPIKES = """
 fired = simd.bits(simd.greater(out_, half)) & real_units
 @LOSE
@@ -176,7 +184,7 @@ def backward(
     bits, current, checkpoint, grad, down, w_down, state_bar, carry,
     d_in, d_rec, d_bias, d_params, xbar,
     first, count, batch, steps, units, inputs, segment, store,
-    has_grad, down_units, down_width, keep_xbar,
+    has_grad, down_units, down_width, keep_xbar,@LOSING
 ):
     """One tile back through one layer, segment by segment.
 
@@ -229,6 +237,7 @@ def backward(
             now = (t - base_t) * TILE * WIDTH
             row0 = ((t - t0) * TILE + base_row) * WIDTH
             @ARRIVING
+            @UNREACHED
             for k in range(0, WIDTH, @LANES):
                 @LOAD_SHARED
                 @LOAD_SUMS

@@ -36,12 +36,23 @@ class Saved:
     batch: int
     segment: int
     recompute: bool | None
+    loss: SpikeLoss | None = None
+
+    @property
+    def from_events(self) -> bool:
+        return self.source.kind == "events"
 
     def stores_current(self, p: Prepared) -> bool:
         """Whether the current of every step is kept for the way back."""
         if self.recompute is not None:
             return not self.recompute
         return p is self.layers[0] and self.source.kind == "dense" and p.inputs > NARROW_CHANNELS
+
+    def losing(self, p: Prepared) -> tuple[object, ...]:
+        """Further arguments of kernels that lose spikes."""
+        if self.loss is None or not p.layer.spec.spiking:
+            return ()
+        return self.loss.keys, self.network.layers.index(p.layer), self.loss.bound
 
     def input_of(self, p: Prepared) -> tuple[NDArray, NDArray, NDArray]:
         """Dense input, offsets and indices for a layer; only the first one reads them."""
@@ -77,9 +88,8 @@ class ForwardTile:
         counts: dict[str, NDArray],
         records: Records,
         keep: bool,
-        loss: SpikeLoss | None = None,
     ) -> None:
-        self.saved, self.state, self.outputs, self.loss = saved, state, outputs, loss
+        self.saved, self.state, self.outputs = saved, state, outputs
         self.counts, self.records, self.keep = counts, records, keep
 
     def __call__(self, index: int) -> list[LayerTile] | None:
@@ -114,18 +124,12 @@ class ForwardTile:
             state, bits, current, checkpoint, nothing if p.layer.spec.spiking else self.outputs.reshape(-1),
             nothing if record is None else record.reshape(-1),
             first, count, saved.batch, steps, layout.units, p.inputs,
-            saved.segment, self.keep, store, record is not None, *self._losing(p),
+            saved.segment, self.keep, store, record is not None, *saved.losing(p),
         )  # fmt: skip
         unpack_state(p, state, self.state, part)
         if p.layer.spec.spiking:
             self._collect_spikes(p, part, bits.reshape(-1, tile, layout.words)[1:, :count])
         return LayerTile(bits, current if store else nothing, checkpoint)
-
-    def _losing(self, p: Prepared) -> tuple[object, ...]:
-        """Further arguments of a kernel that loses spikes."""
-        if self.loss is None or not p.layer.spec.spiking:
-            return ()
-        return self.loss.keys, self.saved.network.layers.index(p.layer), self.loss.bound
 
     def _collect_spikes(self, p: Prepared, part: slice, words: NDArray[np.uint64]) -> None:
         """Count the spikes of a tile and unpack them where they are wanted; words are [T, samples, words]."""
@@ -224,9 +228,12 @@ class BackwardTile:
         p, tile = saved.layers[depth], saved.tiles[index][depth]
         below = saved.tiles[index][depth - 1].bits if depth else np.zeros(1, np.uint64)
         layout, part, name = p.layout, slice(first, first + count), p.layer.name
-        state_bar = pack_state(p, self.final, part, saved.tile)
+        keeps_z = "z" in p.model.states
+        # Where spikes are lost, the last z is what is left of them, which the neuron's own z is not.
+        follows_z = p.layer.spec.spiking and (saved.loss is not None or not keeps_z)
+        final = self.final | ({f"{name}.z": np.zeros_like(self.final[f"{name}.z"])} if follows_z and keeps_z else {})
+        state_bar = pack_state(p, final, part, saved.tile)
         carry = buffer(saved.tile * layout.width, p.w_in.dtype, zeros=True).reshape(-1, layout.width)
-        follows_z = p.layer.spec.spiking and "z" not in p.model.states
         if follows_z:
             carry[:count, : layout.units] = self.final[f"{name}.z"][part]
         is_last = depth == len(saved.layers) - 1
@@ -238,12 +245,13 @@ class BackwardTile:
             sums.d_in, sums.d_rec, sums.d_bias, sums.d_params, xbar,
             first, count, saved.batch, saved.steps, layout.units, p.inputs,
             saved.segment, saved.stores_current(p), is_last and self.has_grad, down_units, down_width, keep,
+            *saved.losing(p),
         )  # fmt: skip
         unpack_state(p, state_bar, self.final, part)
         if p.layer.spec.spiking:
             through_weights = carry[:count, : layout.units]
             z_bar = self.final[f"{name}.z"]
-            z_bar[part] = through_weights if follows_z else z_bar[part] + through_weights
+            z_bar[part] = z_bar[part] + through_weights if keeps_z else through_weights
 
 
 def weight_gradients(p: Prepared, sums: list[Sums]) -> dict[str, NDArray]:

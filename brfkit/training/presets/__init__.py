@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from typing import Any
 
-from brfkit.training.config import parse_toml
+from brfkit.training.config_files import parse_toml
 
 
 def preset_names() -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What an analysis of a trained network starts from: the network, its weights, the samples, who computes."""
+"""What work on a trained network starts from: the network, its weights, the samples, who computes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from brfkit.training.resolve import trained_on
 
 @dataclass(frozen=True)
 class Subject:
-    """A trained network with the samples on which it is looked at.
+    """A trained network with the samples that it is run on.
 
     Attributes:
         name: of the checkpoint, without folders and suffix.

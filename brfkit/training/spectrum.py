@@ -1,0 +1,100 @@
+"""Initial ω of resonators from the spectrum of the data they are to hear. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brfkit.data import Split
+from brfkit.errors import BrfkitError
+from brfkit.events import Events
+from brfkit.network import Network
+from brfkit.neurons.oscillator import BOUND
+
+SAMPLES = 256  # of the training set at most; the spectrum is a mean, which more of them hardly change
+_SAMPLE_STREAM, _OMEGA_STREAM = 4, 5
+_CHUNK = 16
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Power of the input over angular frequency.
+
+    Attributes:
+        omega: [K], the frequencies 2π k / (T δ), k = 1, 2, …, below 0.9999 / δ, in radians per time unit of δ.
+        power: [K], mean over samples and channels of |rfft|² of the sequences without their mean.
+        samples: how many were looked at.
+        highest: no ω is drawn above it.
+    """
+
+    omega: NDArray[np.float64]
+    power: NDArray[np.float64]
+    samples: int
+    highest: float
+
+    def draw(self, rng: np.random.Generator, size: int) -> NDArray[np.float64]:
+        """Angular frequencies [size] whose density is the power, ascending.
+
+        The power of a frequency is spread evenly over the step around it, for the lowest over the half above it. The
+        i-th value is the inverse of the cumulative power at a random place in the i-th of ``size`` equal parts of it,
+        so that even few neurons share out the spectrum.
+        """
+        step = self.omega[0]
+        edges = np.minimum(np.concatenate([[step], self.omega + 0.5 * step]), self.highest)
+        cumulative = np.concatenate([[0.0], np.cumsum(self.power)])
+        places = (np.arange(size) + rng.random(size)) / size
+        found: NDArray[np.float64] = np.interp(places * cumulative[-1], cumulative, edges)
+        return found
+
+
+def input_spectrum(split: Split, dt: float, seed: int, samples: int = SAMPLES) -> Spectrum:
+    """The spectrum of some samples of a split.
+
+    Args:
+        split: training samples, dense or events.
+        dt: time step δ of the network; one step of the input is one δ.
+        seed: chooses the samples.
+        samples: how many at most.
+
+    Raises:
+        BrfkitError: the sequences are too short for a frequency below 1/δ, or nothing in them changes.
+    """
+    chosen = np.random.default_rng([seed, _SAMPLE_STREAM]).permutation(len(split))[:samples]
+    chosen.sort()
+    total, steps, channels, changing = np.zeros(0), 0, 1, False
+    for start in range(0, len(chosen), _CHUNK):
+        given, _ = split.batch(chosen[start : start + _CHUNK], np.float64)
+        x = given.dense(np.float64) if isinstance(given, Events) else given  # [T, B, I]
+        steps, channels, changing = x.shape[0], x.shape[2], changing or bool((x != x[:1]).any())
+        part = (np.abs(np.fft.rfft(x - x.mean(0), axis=0)) ** 2).sum((1, 2))  # [T // 2 + 1]
+        total = part if start == 0 else total + part
+    omega = np.arange(len(total), dtype=np.float64) * (2.0 * np.pi / (max(steps, 1) * dt))
+    heard = (omega > 0.0) & (omega < BOUND / dt)
+    if not heard.any():
+        raise BrfkitError(f"network.omega_init: sequences of {steps} steps hold no frequency below 1/δ")
+    power = total[heard] / (len(chosen) * channels)
+    if not changing:
+        raise BrfkitError("network.omega_init: the training inputs do not change in time, so they have no spectrum")
+    return Spectrum(omega[heard], power, len(chosen), BOUND / dt)
+
+
+def initialise_omega(network: Network, weights: Mapping[str, NDArray], split: Split, seed: int) -> dict[str, Any]:
+    """Put ω drawn from the spectrum of the input into the initial weights, in place.
+
+    All layers with an ω draw from the same spectrum, each with its own random numbers; other weights stay as they are.
+
+    Returns:
+        What a run folder says of it: number of samples, and by layer the lowest, the median and the highest ω.
+    """
+    spectrum = input_spectrum(split, network.dt, seed)
+    drawn: dict[str, Any] = {"samples": spectrum.samples}
+    for index, layer in enumerate(network.layers):
+        omega = weights.get(f"{layer.name}.omega")
+        if omega is not None:
+            omega[...] = spectrum.draw(np.random.default_rng([seed, _OMEGA_STREAM, index]), layer.units)
+            drawn[f"{layer.name}.omega"] = [float(np.quantile(omega, q)) for q in (0.0, 0.5, 1.0)]
+    return drawn

@@ -1,0 +1,40 @@
+"""Sums over the batches of an epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brfkit.task import EVERY, Task
+
+
+@dataclass
+class Totals:
+    """Sums over the batches of an epoch."""
+
+    loss: float = 0.0
+    terms: int = 0
+    correct: int = 0
+    answers: int = 0
+    spikes: float = 0.0
+    samples: int = 0
+
+    def count(self, task: Task, outputs: list[NDArray], labels: NDArray[np.int64], right: int) -> None:
+        """Add the answers of a batch.
+
+        Args:
+            task: which answers count.
+            outputs: [T, B, O] of every window.
+            labels: [B] or [T, B].
+            right: rightly classified rows of the loss, which are the answers where both are taken alike.
+        """
+        samples = labels.shape[-1]
+        if len(outputs) == 1 and task.loss_on == task.accuracy_from:
+            kept = outputs[0].shape[0] - task.skip_steps
+            correct, answers = right, samples * (kept if task.loss_on == EVERY else 1)
+        else:
+            correct, answers = task.correct(np.concatenate(outputs), labels)
+        self.correct, self.answers = self.correct + correct, self.answers + answers
+        self.samples += samples
