@@ -9,7 +9,7 @@ import pytest
 
 from brfkit.errors import BrfkitError
 from brfkit.network import Layer, Network, recurrent_network
-from brfkit.neurons import Uniform
+from brfkit.neurons import Normal, Uniform
 
 
 @pytest.mark.parametrize(
@@ -112,3 +112,19 @@ def test_damaged_plain_values_are_refused(damage):
 def test_impossible_networks_are_refused(make, reason):
     with pytest.raises(BrfkitError, match=reason):
         make()
+
+
+def test_any_weight_may_be_given_a_distribution() -> None:
+    network = recurrent_network(3, [50], 4)
+    plain = network.initialise(5, np.float64)
+    init = {"hidden0.w_rec": Normal(1.0, 0.5), "readout.tau_mem": Uniform(100, 200)}
+    drawn = network.initialise(5, np.float64, init)
+    w_rec = drawn["hidden0.w_rec"]
+    assert w_rec.shape == (50, 50)
+    # mean and deviation of 2500 draws are known to 0.01; five times that
+    assert abs(w_rec.mean() - 1.0) < 0.05
+    assert abs(w_rec.std() - 0.5) < 0.05
+    for name in plain.keys() - init.keys():
+        np.testing.assert_array_equal(drawn[name], plain[name])
+    with pytest.raises(BrfkitError, match=r"hidden0\.w_out, which this network does not have"):
+        network.initialise(5, init={"hidden0.w_out": Normal(0.0, 1.0)})

@@ -139,7 +139,7 @@ def _network(network: Network) -> Table:
 def _kind(layer: Layer) -> str:
     """The neuron, its discretisation where it is not the usual one, and constants that are trained."""
     way = layer.options.get(DISCRETISATION)
-    trained = [f"{one.name} trained" for one in layer.spec.trainable if layer.options.get(TRAINED + one.name)]
+    trained = [f"{one.name} trained" for one in layer.parameters if one.name in layer.spec.constants]
     return ", ".join([layer.neuron, *([] if way is None else [str(way)]), *trained])
 
 
