@@ -17,6 +17,7 @@ def train(
     neuron: str | None = None,
     *,
     run_dir: str | Path,
+    preset: str | None = None,
     config: str | Path | None = None,
     settings: dict[str, Any] | None = None,
     backend: str = "auto",
@@ -30,6 +31,7 @@ def train(
     Args:
         dataset, neuron: choose the published settings that everything else starts from.
         run_dir: folder of the run.
+        preset: name of other settings to start from (:mod:`brfkit.training.presets`).
         config: file with settings.
         settings: sections of single settings, such as ``{"training": {"epochs": 5}}``.
         backend, threads: who computes.
@@ -42,7 +44,7 @@ def train(
     from brfkit.training.resolve import resolve
     from brfkit.training.run import train as run
 
-    resolved = resolve(dataset, neuron, file=config, overrides=settings)
+    resolved = resolve(dataset, neuron, preset=preset, file=config, overrides=settings)
     return run(resolved, run_dir, get_backend(backend, threads=threads), data_dir=data_dir, resume=resume, force=force)
 
 

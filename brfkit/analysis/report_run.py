@@ -12,8 +12,7 @@ from typing import Any
 from brfkit.analysis.report_parts import Block, Note, Picture, Section, Source, Table, Watch, number
 from brfkit.checkpoint import open_checkpoint
 from brfkit.errors import BrfkitError
-from brfkit.network import Layer, Network
-from brfkit.neurons.spec import DISCRETISATION
+from brfkit.network import Network
 from brfkit.training.config import LSTM, Config
 from brfkit.training.config_files import read_config_file
 from brfkit.training.facts import RUN, read_object
@@ -129,18 +128,11 @@ def _network(network: Network) -> Table:
     for index, layer in enumerate(network.layers):
         off = [option.name for option in layer.spec.options if not layer.options.get(option.name, option.default)]
         rows.append((
-            layer.name, _kind(layer), number(layer.units), number(network.fan_in(index)),
+            layer.name, layer.spec.chosen(layer.options), number(layer.units), number(network.fan_in(index)),
             "yes" if layer.recurrent else "no", layer.surrogate_name or "–", ", ".join(off) or "–",
         ))  # fmt: skip
     columns = ("layer", "neuron", "units", "inputs", "recurrent", "surrogate", "switched off")
     return Table(f"Network, δ = {network.dt:g}", columns, tuple(rows))
-
-
-def _kind(layer: Layer) -> str:
-    """The neuron, its discretisation where it is not the usual one, and constants that are trained."""
-    way = layer.options.get(DISCRETISATION)
-    trained = [f"{one.name} trained" for one in layer.parameters if one.name in layer.spec.constants]
-    return ", ".join([layer.neuron, *([] if way is None else [str(way)]), *trained])
 
 
 def _origin(facts: Mapping[str, Any], result: Mapping[str, Any], rows: Sequence[Row]) -> Table:

@@ -95,6 +95,7 @@ def _seeds(ctx: click.Context, param: click.Parameter, value: str | None) -> lis
 @click.option("--no-smooth-reset", is_flag=True, help="BRF without the smooth reset.")
 @click.option("--no-divergence-boundary", is_flag=True, help="BRF without p(ω).")
 @click.option("--dtype", type=click.Choice(["float32", "float64"]))
+@click.option("--preset", help="Settings by name, in place of the papers' for data set and neuron.")
 @click.option("--config", "config_file", type=click.Path(dir_okay=False), help="Settings as .toml or .json.")
 @click.option("--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Any single setting.")
 @click.option("--seeds", callback=_seeds, metavar="0-4", help="One run per seed, in RUN_DIR/seed-N, and their mean.")
@@ -261,7 +262,7 @@ def _config(options: dict[str, Any], seed_given: bool) -> Any:
     if seed_given:
         given["training"]["seed"] = options["seed"]
     overrides = merge(given, parse_settings(options["settings"]))
-    return resolve(options["dataset"], options["neuron"], file=file, overrides=overrides)
+    return resolve(options["dataset"], options["neuron"], preset=options["preset"], file=file, overrides=overrides)
 
 
 def _stored_config(options: dict[str, Any]) -> Path:

@@ -238,6 +238,12 @@ class Neuron:
         chosen = [one for one in self.trainable if options.get(TRAIN + one.name)]
         return self.parameters + tuple(one.parameter(values[one.name]) for one in chosen)
 
+    def chosen(self, options: Mapping[str, OptionValue]) -> str:
+        """The neuron with its discretisation and trained constants, where these are not the usual ones, in words."""
+        way = options.get(DISCRETISATION)
+        trained = [f"{one.name} trained" for one in self.trainable if options.get(TRAIN + one.name)]
+        return ", ".join([self.name, *([] if way is None else [str(way)]), *trained])
+
     def largest_omega(self, options: Mapping[str, OptionValue], dt: float) -> float:
         """The ω at which this neuron holds what is larger; infinite where it holds none."""
         chosen = self.discretisation(options)

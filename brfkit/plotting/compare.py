@@ -11,13 +11,15 @@ from brfkit.plotting.style import COLOURS, DASHES, figure, tidy
 
 PANELS = (("accuracy", "accuracy (%)"), ("loss", "loss (nats)"), ("spikes_per_sample", "spikes per sample"))
 MANY = 50
+TICKS = (0, 20, 40, 60, 70, 80, 85, 90, 92, 94, 96, 98, 99, 100)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
 def compare_figure(comparison: Comparison, *, log_epochs: bool | None = None, share: float = 95) -> Any:
     """Mean over the runs with a band of one standard deviation; a mark where the mean accuracy has come to ``share``
-    percent of its last value. What single runs have beyond the shortest of their group is drawn thin. Epochs are
-    logarithmic where there are more than ``MANY`` of them, unless ``log_epochs`` says."""
+    percent of its last value. The axis of the accuracy is stretched towards 100 %. What single runs have beyond the
+    shortest of their group is drawn thin. Epochs are logarithmic where there are more than ``MANY`` of them, unless
+    ``log_epochs`` says."""
     if log_epochs is None:
         log_epochs = max(int(run.epochs[-1]) for group in comparison.groups for run in group.runs) > MANY
     fig = figure(12.0, 4.6)
@@ -26,7 +28,7 @@ def compare_figure(comparison: Comparison, *, log_epochs: bool | None = None, sh
     for i, group in enumerate(comparison.groups):
         look: dict[str, Any] = {"color": COLOURS[i % 7], "linestyle": DASHES[(i + i // 7) % 7]}
         for ax, (name, _) in zip(axes, PANELS, strict=True):
-            mark = {"marker": MARKERS[i % 7], "markevery": [_place(group, share)]} if ax is axes[0] else {}
+            mark = {"marker": MARKERS[(i + i // 7) % 7], "markevery": [_place(group, share)]} if ax is axes[0] else {}
             _curve(ax, group, name, look, mark)
     for ax, (_, label) in zip(axes, PANELS, strict=True):
         ax.set(xlabel="epoch", ylabel=f"{comparison.split} {label}" if ax is not axes[2] else label)
@@ -35,7 +37,7 @@ def compare_figure(comparison: Comparison, *, log_epochs: bool | None = None, sh
             ax.xaxis.set_major_formatter("{x:g}")
         else:
             ax.xaxis.get_major_locator().set_params(integer=True)
-    axes[0].set_ylim(0, 100)
+    _stretch_top(axes[0], max(float(group.curve("accuracy")[1].max()) for group in comparison.groups))
     axes[1].set_ylim(*_loss_range(comparison))
     axes[2].set_ylim(bottom=0)
     handles, labels = axes[0].get_legend_handles_labels()
@@ -43,6 +45,14 @@ def compare_figure(comparison: Comparison, *, log_epochs: bool | None = None, sh
     fig.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=9, frameon=False, handlelength=3.2)
     fig.suptitle(_title(comparison, share), fontsize=10)
     return fig
+
+
+def _stretch_top(ax: Any, best: float) -> None:
+    """Percent on a scale that gives more room to the upper end, where good networks differ: log(103 - accuracy)."""
+    ax.set_yscale("function", functions=(lambda a: -np.log(np.maximum(103.0 - a, 1e-3)), lambda y: 103.0 - np.exp(-y)))
+    top = min(100.0, best + 0.15 * (103.0 - best))
+    ax.set_ylim(0, top)
+    ax.set_yticks([tick for tick in TICKS if tick <= top])
 
 
 def _curve(ax: Any, group: Group, name: str, look: dict[str, Any], mark: dict[str, Any]) -> None:

@@ -11,13 +11,14 @@ from brfkit.errors import BrfkitError
 from brfkit.task import Task
 from brfkit.training.config import Config, DataConfig
 from brfkit.training.config_files import merge, parse_toml, read_config_file
-from brfkit.training.presets import find_preset
+from brfkit.training.presets import find_preset, read_preset
 
 
 def resolve(
     dataset: str | None = None,
     neuron: str | None = None,
     *,
+    preset: str | None = None,
     file: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> Config:
@@ -25,15 +26,19 @@ def resolve(
 
     Args:
         dataset, neuron: choose the preset; None takes them from the file, else ``tones`` and the preset's neuron.
+        preset: name of a preset to take in place of the one that they choose; what it says of them holds.
         file: ``.toml`` or ``.json`` with sections.
         overrides: sections whose keys come last.
     """
     sections = read_config_file(file) if file is not None else {}
     overrides = overrides or {}
-    dataset = dataset or _get(overrides, "data", "dataset") or _get(sections, "data", "dataset") or "tones"
-    neuron = neuron or _get(overrides, "network", "neuron") or _get(sections, "network", "neuron")
-    _, preset = find_preset(str(dataset), neuron if neuron is None else str(neuron))
-    merged = merge(merge(preset, sections), overrides)
+    start = {} if preset is None else read_preset(preset)
+    given = (overrides, sections, start)
+    dataset = dataset or next(filter(None, (_get(part, "data", "dataset") for part in given)), "tones")
+    neuron = neuron or next(filter(None, (_get(part, "network", "neuron") for part in given)), None)
+    if preset is None:
+        _, start = find_preset(str(dataset), neuron if neuron is None else str(neuron))
+    merged = merge(merge(start, sections), overrides)
     merged = merge(merged, {"data": {"dataset": dataset}, "network": {"neuron": neuron} if neuron else {}})
     return Config.from_dict(merged)
 

@@ -10,19 +10,28 @@ import pytest
 from brfkit.backends.numba_cpu import templates
 from brfkit.backends.numba_cpu.kernels import KernelText
 from brfkit.backends.numba_cpu.layout import Layout
+from brfkit.backends.numba_cpu.printer import VectorPrinter
 from brfkit.backends.numba_cpu.shape import Shape
 from brfkit.codegen.model import build_model
 from brfkit.codegen.program import Statement
 from brfkit.codegen.python_printer import source
+from brfkit.errors import BrfkitError
 from brfkit.neurons import NEURONS
 
 GOLDEN = Path(__file__).parent / "golden"
 LAYOUT = Layout(units=30, lanes=16, width=32, block=2, columns=1, words=1)
 
 
+# The default of every neuron, and what else prints other operations.
+MODELS = {name: build_model(name) for name in NEURONS} | {
+    "brf symplectic": build_model("brf", {"discretisation": "symplectic"}),
+    "brf exact": build_model("brf", {"discretisation": "exact", "train_gamma": True}),
+}
+
+
 def text(neuron: str, dtype: str = "float32", kind: str = "dense", recurrent: bool = True) -> str:
     return KernelText(
-        build_model(neuron), Shape(dtype, LAYOUT, 2, kind, recurrent, last=False, words_in=1 if kind == "spikes" else 0)
+        MODELS[neuron], Shape(dtype, LAYOUT, 2, kind, recurrent, last=False, words_in=1 if kind == "spikes" else 0)
     ).module()
 
 
@@ -30,6 +39,8 @@ FILES = {
     "numba_brf_float32.py.txt": lambda: text("brf"),
     "numpy_brf_step.py.txt": lambda: source(build_model("brf").step, "numpy"),
     "numpy_brf_step_vjp.py.txt": lambda: source(build_model("brf").step_vjp, "numpy"),
+    "numpy_brf_exact_derive.py.txt": lambda: source(MODELS["brf exact"].derive, "numpy"),
+    "numpy_brf_exact_step.py.txt": lambda: source(MODELS["brf exact"].step, "numpy"),
 }
 
 
@@ -44,7 +55,7 @@ def test_golden_text(name, request):
 
 VARIANTS = [
     (neuron, dtype, kind)
-    for neuron, model in NEURONS.items()
+    for neuron in MODELS
     for dtype in ("float32", "float64")
     for kind in ("dense", "events", "spikes")
 ]
@@ -53,7 +64,7 @@ VARIANTS = [
 @pytest.mark.parametrize(("neuron", "dtype", "kind"), VARIANTS)
 def test_every_number_has_the_precision_of_the_kernel(neuron, dtype, kind):
     """A bare ``0.5`` is float64 in numba and would pull a float32 kernel to double precision."""
-    made = text(neuron, dtype, kind, NEURONS[neuron].spiking)
+    made = text(neuron, dtype, kind, MODELS[neuron].neuron.spiking)
     tree = ast.parse(made)
     wrapped = {
         id(leaf)
@@ -69,10 +80,10 @@ def test_every_number_has_the_precision_of_the_kernel(neuron, dtype, kind):
     assert "@" not in made.replace("@numba", "")
 
 
-@pytest.mark.parametrize("neuron", NEURONS)
+@pytest.mark.parametrize("neuron", MODELS)
 def test_one_operation_per_line(neuron):
     """So nothing depends on precedence or on what a compiler makes of ``a * b + c``."""
-    model = build_model(neuron)
+    model = MODELS[neuron]
     for program in (model.step, model.derive, model.step_vjp, model.derive_vjp):
         for target in ("numpy", "torch"):
             function = ast.parse(source(program, target)).body[0]
@@ -82,3 +93,9 @@ def test_one_operation_per_line(neuron):
                 assert isinstance(line, ast.Assign)
                 operations = [n for n in ast.walk(line.value) if isinstance(n, ast.BinOp | ast.Call)]
                 assert len(operations) <= 1, ast.unparse(line)
+
+
+def test_an_operation_without_vector_form_is_refused():
+    """sin and cos belong into derive, which runs once per sequence."""
+    with pytest.raises(BrfkitError, match="sin has no vector form; compute it in derive"):
+        VectorPrinter(16, "vexp").expression(Statement("y", "sin", ("x",)))

@@ -211,9 +211,10 @@ def test_exact_without_turn_and_damping_has_gradients():
             (value(omega + h, b) - value(omega - h, b)) / (2 * h),
             (value(omega, b + h) - value(omega, b - h)) / (2 * h),
         ]
-        # Differences: h² f''' / 6 < 1e-13 and eps / h = 2e-12. Terms of size 1/|λδ| cancel in the adjoint.
+        # Differences: h² f''' / 6 < 1e-13 and eps / h = 2e-12. In the adjoint terms of size 1/|λδ| cancel, which have
+        # some ten roundings of 6e-8.
         np.testing.assert_allclose(step_of(omega, b, np.float64), wanted, atol=1e-11)
-        np.testing.assert_allclose(step_of(omega, b, np.float32), wanted, atol=dt * 4e-7 / (dt * np.hypot(omega, b)))
+        np.testing.assert_allclose(step_of(omega, b, np.float32), wanted, atol=dt * 6e-7 / (dt * np.hypot(omega, b)))
 
 
 def test_bounds_of_omega():

@@ -9,19 +9,31 @@ from brfkit.neurons import NEURONS, Normal, Uniform
 from brfkit.training.config import Config
 from brfkit.training.config_files import merge, read_config_file
 from brfkit.training.lstm import build_lstm
-from brfkit.training.presets import find_preset, preset_names
+from brfkit.training.presets import find_preset, preset_names, read_preset
 from brfkit.training.resolve import parse_settings, published, resolve
 
 
 @pytest.mark.parametrize("name", preset_names())
 def test_every_preset_resolves_and_builds(name):
-    dataset, _, neuron = name.partition("-")
-    config = resolve(dataset, neuron or None)
-    if neuron == "lstm":
+    config = resolve(preset=name)
+    if config.network.neuron == "lstm":
         build_lstm(config.network, 4, 6).initialise(0)
     else:
         config.network.build(4, 6).initialise(0, init=config.network.initial_distributions())
-    assert config.network.neuron == (neuron or "brf")
+    dataset, _, rest = name.partition("-")
+    neuron = next((one for one in ("lstm", *NEURONS) if rest == one), None)
+    if neuron is not None:  # found by data set and neuron, too
+        assert find_preset(dataset, neuron) == (name, read_preset(name))
+        assert config.network.neuron == neuron
+
+
+def test_a_preset_by_name():
+    config = resolve(preset="ecg-brf-2x128", overrides={"training": {"epochs": 3}})
+    assert (config.data.dataset, config.network.neuron, config.network.hidden) == ("ecg", "brf", (128, 128))
+    assert (config.training.epochs, config.training.spike_dropout) == (3, 0.1)
+    assert resolve("tones", preset="ecg-brf-2x128").data.dataset == "tones"
+    with pytest.raises(BrfkitError, match=r"unknown preset 'ecg-brf-2x28'; did you mean 'ecg-brf-2x128'\?"):
+        resolve(preset="ecg-brf-2x28")
 
 
 # Trainable parameters as published (S-MNIST, SHD, ECG).
@@ -118,4 +130,3 @@ def test_unknown_experiment_has_no_published_task():
     with pytest.raises(BrfkitError, match="published setting"):
         published("ecg", "lif")
     assert find_preset("nothing", None) == (None, {})
-    assert all(name.partition("-")[2] in {"", "lstm", *NEURONS} for name in preset_names())

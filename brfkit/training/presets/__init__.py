@@ -1,10 +1,16 @@
-"""Published experiments, ``<dataset>-<neuron>.toml``; ``<dataset>.toml`` serves neurons without their own file."""
+"""Settings of experiments that are known to work.
+
+``<dataset>-<neuron>.toml`` is what the papers publish and is found by data set and neuron; ``<dataset>.toml`` serves
+neurons without a file of their own. Any other name is asked for by itself (:func:`read_preset`).
+"""
 
 from __future__ import annotations
 
 from importlib import resources
 from typing import Any
 
+from brfkit.errors import BrfkitError
+from brfkit.neurons.spec import nearest
 from brfkit.training.config_files import parse_toml
 
 
@@ -19,6 +25,17 @@ def find_preset(dataset: str, neuron: str | None) -> tuple[str | None, dict[str,
     names = preset_names()
     for name in (f"{dataset}-{neuron or 'brf'}", dataset):
         if name in names:
-            text = resources.files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
-            return name, parse_toml(text)
+            return name, read_preset(name)
     return None, {}
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    """Sections of the preset of that name.
+
+    Raises:
+        BrfkitError: there is none; the message suggests the nearest.
+    """
+    names = preset_names()
+    if name not in names:
+        raise BrfkitError(f"unknown preset {name!r}; {nearest(name, names)}")
+    return parse_toml(resources.files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8"))
