@@ -49,15 +49,15 @@ def test_brf_follows_its_equations(backend):
 
 @pytest.mark.parametrize("neuron", list(NEURONS))
 def test_numba_equals_the_reference_for_populations_of_any_size(neuron, rng):
-    """Beyond one block of shared and of own currents, with the last block not full."""
-    symbol = NEURONS[neuron].parameters[0].name
-    values = {symbol: rng.uniform(5, 30, 300)} if neuron != "li-sigmoid" else {symbol: rng.normal(0, 1, 300)}
-    for stimulus in (rng.normal(0, 60, 60), rng.normal(0, 60, (60, 300))):
+    """Beyond one block of shared and of own currents, with the last block not full, but as wide for the kernel."""
+    symbol, size = NEURONS[neuron].parameters[0].name, 396
+    values = {symbol: rng.uniform(5, 30, size)} if neuron != "li-sigmoid" else {symbol: rng.normal(0, 1, size)}
+    for stimulus in (rng.normal(0, 60, 60), rng.normal(0, 60, (60, size))):
         runs = [
             simulate(neuron, parameters=values, stimulus=stimulus, backend=name, dtype="float64", threads=threads)
             for name, threads in (("reference", None), ("numba", 2))
         ]
-        assert runs[0].neurons == 300
+        assert runs[0].neurons == size
         for name, expected in runs[0].states.items():
             np.testing.assert_allclose(runs[1].states[name], expected, rtol=1e-9, atol=1e-11)
         if NEURONS[neuron].spiking:

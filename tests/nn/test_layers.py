@@ -10,6 +10,7 @@ from brfkit.events import Events
 from brfkit.network import recurrent_network
 from brfkit.neurons import Uniform
 
+# Most layers here take 3 channels to 5 units with 3 or 4 samples, so that few kernels are compiled.
 LAYERS = [nn.BRF, nn.RF, nn.BHRF, nn.ALIF, nn.LIF, nn.RFIzhikevich, nn.LI]
 
 
@@ -42,8 +43,8 @@ def test_numba_and_torch_agree_in_value_and_gradient(kind):
 
 @pytest.mark.parametrize("kind", LAYERS)
 def test_state_continues_a_sequence(kind):
-    layer = kind(2, 6)
-    x = 40 * torch.randn(30, 3, 2)
+    layer = kind(3, 5, dtype=torch.float64)
+    x = 40 * torch.randn(30, 3, 3, dtype=torch.float64)
     whole, end = layer(x)
     first, state = layer(x[:11])
     second, end_of_second = layer(x[11:], state)
@@ -54,9 +55,9 @@ def test_state_continues_a_sequence(kind):
 
 
 def test_gradient_flows_through_the_state():
-    layer = nn.BRF(2, 4, dtype=torch.float64)
-    x = 60 * torch.randn(24, 2, 2, dtype=torch.float64)
-    readout = torch.randn(24, 2, 4, dtype=torch.float64)
+    layer = nn.BRF(3, 5, dtype=torch.float64)
+    x = 60 * torch.randn(24, 3, 3, dtype=torch.float64)
+    readout = torch.randn(24, 3, 5, dtype=torch.float64)
     (layer(x)[0] * readout).sum().backward()
     wanted = {n: p.grad.clone() for n, p in layer.named_parameters()}
     layer.zero_grad()
@@ -76,11 +77,11 @@ def test_batch_first():
 
 
 def test_sequential_with_and_without_state():
-    x = 40 * torch.randn(12, 3, 2)
-    out, state = torch.nn.Sequential(nn.BRF(2, 8), nn.ALIF(8, 6), nn.LI(6, 4))(x)
+    x = 40 * torch.randn(12, 3, 3)
+    out, state = torch.nn.Sequential(nn.BRF(3, 8), nn.ALIF(8, 6), nn.LI(6, 4))(x)
     assert out.shape == (12, 3, 4)
     assert set(state) == {"u"}
-    mixed = torch.nn.Sequential(nn.BRF(2, 8, return_state=False), torch.nn.Linear(8, 3))
+    mixed = torch.nn.Sequential(nn.BRF(3, 8, return_state=False), torch.nn.Linear(8, 3))
     mixed(x).sum().backward()
     assert all(p.grad is not None for p in mixed.parameters())
 
@@ -115,8 +116,8 @@ def test_bad_arguments_are_one_line():
 
 
 def test_backward_twice_and_retain_graph():
-    layer = nn.BRF(2, 4)
-    out, _ = layer(60 * torch.randn(10, 2, 2))
+    layer = nn.BRF(3, 5)
+    out, _ = layer(60 * torch.randn(10, 3, 3))
     out.sum().backward(retain_graph=True)
     first = layer.w_in.grad.clone()
     layer.zero_grad()
@@ -125,14 +126,14 @@ def test_backward_twice_and_retain_graph():
 
 
 def test_no_graph_is_kept_without_gradients():
-    layer = nn.BRF(2, 4)
+    layer = nn.BRF(3, 5)
     with torch.no_grad():
-        out, _ = layer(torch.randn(10, 2, 2))
+        out, _ = layer(torch.randn(10, 3, 3))
     assert out.grad_fn is None
 
 
 def test_network_module_takes_events():
-    network = recurrent_network(20, [7, 6], 3)
+    network = recurrent_network(20, [7], 3)
     weights = {k: 3 * v if k.endswith("w_in") else v for k, v in network.initialise(0).items()}
     module = nn.NetworkModule(network, weights, get_backend("numba"))
     x = (torch.rand(30, 4, 20) < 0.2).float()
