@@ -51,7 +51,7 @@ def less_one(x, out, out_libm):
 def test_error_of_expm1():
     """Relative to exp(x) - 1, which is tiny near 0: rounding of r, of the polynomial and of the sum make 2e-7."""
     near = np.geomspace(1e-30, 88.0, 100_000)
-    x = np.concatenate([near, -near[near < 87.3], np.linspace(-2, 2, 100_003)]).astype(np.float32)
+    x = np.concatenate([near, -near[near < 87.3], np.linspace(-2, 2, 100_002)]).astype(np.float32)
     x = x[: len(x) // 8 * 8]
     got, by_library = np.empty_like(x), np.empty_like(x)
     less_one(x, got, by_library)
