@@ -159,6 +159,7 @@ def small(device: str) -> None:
                 trace = backend.scan(network, weights, x, record=["hidden0.u", "hidden0.z"], differentiate=True)
                 bar = rng.normal(0, 1, trace.outputs.shape).astype(dtype)
                 backend.scan_vjp(trace, bar, input_grad=x is dense, initial_state_grad=True)
+                list(backend.scan_points(network, [weights, weights], x))
 
 
 def sanitizer(device: str) -> dict[str, Any]:
@@ -182,14 +183,16 @@ def sanitizer(device: str) -> dict[str, Any]:
 def benchmark(device: str) -> dict[str, Any]:
     import torch
 
-    from benchmarks.gpu_measure import compare
+    from benchmarks.gpu_measure import compare, time_points
     from brfkit.benchmarks.workloads import make_workload
 
     if not torch.cuda.is_available():
         raise Skipped("this torch has no CUDA, so there is no plain loop to compare with")
     backend: Any = get_backend("cupy", device=device)
     place = torch.device("cuda", backend.device.index)
-    return {"results": [compare(make_workload(name, backend), backend, place) for name in SHAPES]}
+    workloads = [make_workload(name, backend) for name in SHAPES]
+    results = [compare(workload, backend, place) for workload in workloads]
+    return {"results": [r | time_points(w, backend) for r, w in zip(results, workloads, strict=True)]}
 
 
 STAGES: dict[str, Callable[[str], dict[str, Any]]] = {
@@ -232,6 +235,10 @@ def table(results: list[dict[str, Any]]) -> str:
             lines.append(f"{r['shape']:8} {what:10} {times}  {p['lowest']:.0f}-{p['highest']:.0f}")
         m = r["memory"]
         lines.append(f"{r['shape']:8} {'MiB':10} {m['plain_mib']:10.1f} {m['ours_mib']:10.1f} {m['ratio']:7.1f}x")
+        if "points" in r:
+            p = r["points"]
+            times = f"{p['one_by_one_ms']:10.2f} {p['together_ms']:10.3f} {p['ratio']:7.1f}x"
+            lines.append(f"{r['shape']:8} {'surface':10} {times}  {p['points']} points, one by one against one launch")
         kernels = ", ".join(f"{name} {ms:.3f}" for name, ms in list(r["kernels_ms"].items())[:6])
         lines.append(f"{'':8} ms by kernel, one training step: {kernels}")
     return "\n".join(lines)

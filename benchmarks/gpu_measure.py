@@ -22,6 +22,7 @@ from brfkit.events import Events
 from brfkit.nn import NetworkModule
 
 REPEATS = 5
+POINTS = 16  # of an error surface in one launch, as many as a block of ``brfkit landscape`` has
 OUR_CALLS = 20  # in each turn, of which the median counts
 
 
@@ -149,6 +150,37 @@ def kernel_times(backend: DeviceBackend) -> Iterator[dict[str, float]]:
     for name, start, end in spans:
         sums[name] += cupy.cuda.get_elapsed_time(start, end)
     found.update(sorted(sums.items(), key=lambda item: -item[1]))
+
+
+def time_points(workload: Workload, backend: Any, points: int = POINTS, turns: int = REPEATS) -> dict[str, Any]:
+    """A batch through the points of an error surface, one by one and in one launch, with what comes back to the host.
+
+    Raises:
+        BrfkitError: a point together with others is not what it is alone.
+    """
+    rng = np.random.default_rng(0)
+    sets = [
+        {name: (w * rng.uniform(0.99, 1.01, w.shape)).astype(w.dtype) for name, w in workload.weights.items()}
+        for _ in range(points)
+    ]
+
+    def one_by_one() -> list[Any]:
+        return [backend.scan(workload.network, weights, workload.x).outputs for weights in sets]
+
+    def together() -> list[Any]:
+        return [trace.outputs for trace in backend.scan_points(workload.network, sets, workload.x)]
+
+    if not all(np.array_equal(a, b) for a, b in zip(one_by_one(), together(), strict=True)):
+        raise BrfkitError(f"{workload.name}: points in one launch differ from those alone, so no times are reported")
+    found: dict[str, list[float]] = {"one_by_one_ms": [], "together_ms": []}
+    for _ in range(turns):
+        for name, call in (("one_by_one_ms", one_by_one), ("together_ms", together)):
+            start = time.perf_counter()
+            call()  # its results are arrays of NumPy, so the device has finished
+            found[name].append(1e3 * (time.perf_counter() - start))
+    ratios = [a / b for a, b in zip(*found.values(), strict=True)]
+    times = {name: median(values) for name, values in found.items()}
+    return {"points": {"points": points, **times, "ratio": median(ratios), "turns": turns}}
 
 
 def compare(workload: Workload, backend: DeviceBackend, device: torch.device, repeats: int = REPEATS) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from brfkit.backends.base import Backend, Input
+from brfkit.backends.base import Backend, Input, Trace
 from brfkit.data import Split
 from brfkit.errors import BrfkitError
 from brfkit.network import Network
@@ -102,7 +102,11 @@ def evaluate_batch(
     backend: Backend,
 ) -> Sums:
     """Run one batch through the network; labels are [B] or [T, B]."""
-    trace = backend.scan(network, weights, x)
+    return sums_of(backend.scan(network, weights, x), labels, task)
+
+
+def sums_of(trace: Trace, labels: NDArray[np.int64], task: Task) -> Sums:
+    """What a scan says of its samples; labels are [B] or [T, B]."""
     steps, samples = trace.outputs.shape[:2]
     task.check(steps, labels.ndim == 2)
     correct, answers = task.correct(trace.outputs, labels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,6 +86,20 @@ class Backend(ABC):
             record: names ``<layer>.<state>`` or ``<layer>.z`` to return for every step.
             differentiate: keep what ``scan_vjp`` needs.
         """
+
+    def scan_points(self, network: Network, points: Sequence[Mapping[str, NDArray]], x: Input) -> Iterator[Trace]:
+        """Run one input through several sets of weights, as the points of an error surface need it.
+
+        Args:
+            network: description.
+            points: arrays of NumPy by name, as for :meth:`scan`.
+            x: dense [T, B, I] or events, the same for all points.
+
+        Yields:
+            For each point what ``scan`` returns, bit for bit.
+        """
+        for weights in points:
+            yield self.scan(network, weights, x)
 
     @abstractmethod
     def scan_vjp(

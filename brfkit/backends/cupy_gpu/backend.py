@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from brfkit.backends.base import Backend, Gradients, Input, State, Trace, check_input, check_names, check_vjp
 from brfkit.backends.cupy_gpu.device import Array, Device
+from brfkit.backends.cupy_gpu.layout import points_at_once
 from brfkit.backends.cupy_gpu.passes import BackwardPass, ForwardPass, LayerAdjoint, LayerScan
 from brfkit.backends.cupy_gpu.prepare import Prepared, Preparer, Source, dtype_of, given_states, make_source
+from brfkit.errors import BrfkitError
 from brfkit.network import Network
 
 
@@ -23,8 +25,13 @@ class _Saved:
     scans: list[LayerScan]
     source: Source
     steps: int
-    batch: int
+    samples: int
+    sets: int
     on_device: bool
+
+    @property
+    def batch(self) -> int:
+        return self.sets * self.samples
 
     @property
     def from_events(self) -> bool:
@@ -69,18 +76,50 @@ class DeviceBackend(Backend):
         device = self.device
         with device.active():
             dtype = dtype_of(network, weights, device)
-            on_device = any(device.owns(w) for w in weights.values())
             state = given_states(device, network, batch, dtype, initial_state, "initial state")
             source = make_source(device, x, dtype)
-            layers = self._prepare.layers(network, weights, dtype, not source.is_events)
-            helpers = self._prepare.helpers(dtype)
-            run = ForwardPass(device, helpers, steps, batch, differentiate)
-            scans: list[LayerScan] = []
-            for p in layers:
-                wanted = any(f"{p.name}.{s}" in record for s in p.model.states)
-                scans.append(run.run(p, source, scans[-1].bits if scans else None, state, wanted))
-            saved = _Saved(network, dtype, layers, scans, source, steps, batch, on_device)
+            saved = self._scan(network, [weights], source, (steps, batch), state, record, differentiate)
             return self._trace(saved, record, differentiate)
+
+    def scan_points(self, network: Network, points: Sequence[Mapping[str, NDArray]], x: Input) -> Iterator[Trace]:
+        """As the base class has it; a launch runs as many points as fit into ``POINTS_BYTES`` of ``layout.py``."""
+        shape = steps, samples = check_input(network, x)
+        dtypes = {dtype_of(network, weights, self.device) for weights in points}
+        if len(dtypes) > 1:
+            raise BrfkitError("all points must have the same dtype")
+        for dtype in dtypes:
+            with self.device.active():
+                source = make_source(self.device, x, dtype)
+            together = points_at_once(network, dtype.itemsize, steps, samples, not source.is_events)
+            for first in range(0, len(points), together):
+                sets = points[first : first + together]
+                with self.device.active():
+                    saved = self._scan(network, sets, source, shape, {}, (), False)
+                    whole = self._trace(saved, (), False)
+                for i in range(len(sets)):
+                    yield _part(whole, i * samples, (i + 1) * samples)
+
+    def _scan(
+        self,
+        network: Network,
+        sets: Sequence[Mapping[str, NDArray]],
+        source: Source,
+        shape: tuple[int, int],
+        state: Mapping[str, Array],
+        record: Sequence[str],
+        differentiate: bool,
+    ) -> _Saved:
+        """All layers forward, with each set of weights; ``shape`` is (T, B) of the input."""
+        device, first = self.device, sets[0]
+        dtype = np.dtype(next(iter(first.values())).dtype)
+        layers = self._prepare.layers(network, sets, dtype, not source.is_events)
+        run = ForwardPass(device, self._prepare.helpers(dtype), *shape, len(sets), differentiate)
+        scans: list[LayerScan] = []
+        for p in layers:
+            wanted = any(f"{p.name}.{s}" in record for s in p.model.states)
+            scans.append(run.run(p, source, scans[-1].bits if scans else None, state, wanted))
+        on_device = any(device.owns(w) for w in first.values())
+        return _Saved(network, dtype, layers, scans, source, *shape, len(sets), on_device)
 
     def _trace(self, saved: _Saved, record: Sequence[str], differentiate: bool) -> Trace:
         last, scan = saved.layers[-1], saved.scans[-1]
@@ -176,6 +215,15 @@ class DeviceBackend(Backend):
                 bars[z] = helpers.add(bars[z], adjoint.z_bars) if z in bars else adjoint.z_bars
             state |= {name: self._give(value, saved) for name, value in bars.items()}
         return state
+
+
+def _part(whole: Trace, first: int, last: int) -> Trace:
+    """The samples ``first`` … ``last`` - 1 of a trace without records."""
+    return Trace(
+        np.ascontiguousarray(whole.outputs[:, first:last]),
+        {name: counts[first:last] for name, counts in whole.spike_counts.items()},
+        {name: state[first:last] for name, state in whole.final_state.items()},
+    )
 
 
 class CupyBackend(DeviceBackend):

@@ -21,19 +21,22 @@ __device__ __forceinline__ Place place(int units) {
     return p;
 }
 
-// Currents [T, B, units] of events: the bias and rows of W_in for the active channels.
+// Currents [T, B, units] of events: the bias and rows of W_in for the active channels. Sample b has the events
+// b % samples and the weights b / samples, see scan.cu.
 extern "C" __global__ void __launch_bounds__(THREADS) gather_events(
     const long long* __restrict__ indptr,  // [B, T + 1]
     const int* __restrict__ indices,
-    const real* __restrict__ w_in,  // [channels, units]
-    const real* __restrict__ bias,  // [units] or null
-    real* currents, int steps, int batch, int units) {
+    const real* __restrict__ w_in,  // [sets, channels, units]
+    const real* __restrict__ bias,  // [sets, units] or null
+    real* currents, int steps, int batch, int samples, int channels, int units) {
     const Place p = place(units);
     if (p.row < 0 || p.row >= static_cast<long long>(steps) * batch) return;
-    const long long* range = indptr + (p.row % batch) * (steps + 1) + p.row / batch;
+    const int b = p.row % batch, set = b / samples;
+    const long long* range = indptr + static_cast<long long>(b % samples) * (steps + 1) + p.row / batch;
     const long long begin = range[0], end = range[1];
+    w_in += static_cast<size_t>(set) * channels * units;
     for (int h = p.column; h < units; h += p.stride) {
-        real sum = bias ? bias[h] : real(0);
+        real sum = bias ? bias[set * units + h] : real(0);
         #pragma unroll 4
         for (long long i = begin; i < end; ++i) {
             sum += __ldg(w_in + static_cast<size_t>(__ldg(indices + i)) * units + h);
@@ -42,16 +45,18 @@ extern "C" __global__ void __launch_bounds__(THREADS) gather_events(
     }
 }
 
-// Currents [rows, units] of the spikes of the layer below.
+// Currents [T * B, units] of the spikes of the layer below.
 extern "C" __global__ void __launch_bounds__(THREADS) gather_spikes(
     const unsigned* __restrict__ bits,  // [rows, words]
-    const real* __restrict__ w_in,      // [words * 32 or fewer, units]
-    const real* __restrict__ bias,      // [units] or null
-    real* currents, long long rows, int words, int units) {
+    const real* __restrict__ w_in,      // [sets, below, units]
+    const real* __restrict__ bias,      // [sets, units] or null
+    real* currents, long long rows, int batch, int samples, int below, int units) {
     const Place p = place(units);
     if (p.row < 0 || p.row >= rows) return;
+    const int words = (below + 31) / 32, set = p.row % batch / samples;
+    w_in += static_cast<size_t>(set) * below * units;
     for (int h = p.column; h < units; h += p.stride) {
-        real sum = bias ? bias[h] : real(0);
+        real sum = bias ? bias[set * units + h] : real(0);
         for (int w = 0; w < words; ++w) {
             unsigned word = __ldg(bits + p.row * words + w);
             while (word) {
@@ -100,13 +105,17 @@ extern "C" __global__ void __launch_bounds__(THREADS) spread_events(
     for (long long i = range[0]; i < range[1]; ++i) x[row * channels + indices[i]] += real(1);
 }
 
-// A matrix [rows, columns] or its transpose, put into the corner of a padded one [to_rows, to_columns].
+// Matrices [count, rows, columns], or their transposes, put into the corners of padded ones [to_rows, to_columns].
 extern "C" __global__ void __launch_bounds__(THREADS) arrange(
-    const real* __restrict__ from, real* to, int rows, int columns, int to_rows, int to_columns, int transpose) {
+    const real* __restrict__ from, real* to, int count, int rows, int columns, int to_rows, int to_columns,
+    int transpose) {
     const long long i = static_cast<long long>(blockIdx.x) * THREADS + threadIdx.x;
-    if (i >= static_cast<long long>(to_rows) * to_columns) return;
-    const int r = transpose ? i % to_columns : i / to_columns;
-    const int c = transpose ? i / to_columns : i % to_columns;
+    const long long size = static_cast<long long>(to_rows) * to_columns;
+    if (i >= count * size) return;
+    const int at = i % size;
+    const int r = transpose ? at % to_columns : at / to_columns;
+    const int c = transpose ? at / to_columns : at % to_columns;
+    from += static_cast<size_t>(i / size) * rows * columns;
     to[i] = r < rows && c < columns ? __ldg(from + static_cast<size_t>(r) * columns + c) : real(0);
 }
 

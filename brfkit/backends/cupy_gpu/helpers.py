@@ -38,31 +38,37 @@ class Helpers:
     def _kernel(self, name: str) -> Kernel:
         return self.device.kernel(self._source, name)
 
-    def arrange(self, matrix: Array, shape: tuple[int, int], transpose: bool = False) -> Array:
-        """A matrix, or its transpose, in the corner of a padded one of this shape; 0 elsewhere."""
-        result = self.device.empty(shape, self.dtype)
-        size = shape[0] * shape[1]
-        self._kernel("arrange")(blocks_of(size), THREADS, 0, matrix, result, *matrix.shape, *shape, int(transpose))
+    def arrange(self, matrices: Array, shape: tuple[int, int], transpose: bool = False) -> Array:
+        """Matrices [..., M, N], or their transposes, in the corners of padded ones of this shape; 0 elsewhere."""
+        *leading, rows, columns = matrices.shape
+        count = int(np.prod(leading))
+        result = self.device.empty((*leading, *shape), self.dtype)
+        self._kernel("arrange")(
+            blocks_of(count * shape[0] * shape[1]), THREADS, 0, matrices, result, count, rows, columns, *shape,
+            int(transpose),
+        )  # fmt: skip
         return result
 
-    def gather_events(
-        self, indptr: Array, indices: Array, w_in: Array, bias: Array | None, shape: tuple[int, int, int]
-    ) -> Array:
-        """Currents [T, B, H] of events; ``w_in`` is [I, H]."""
-        steps, batch, units = shape
-        currents = self.device.empty(shape, self.dtype)
+    def gather_events(self, indptr: Array, indices: Array, w_in: Array, bias: Array | None) -> Array:
+        """Currents [T, sets * B, H] of the events of B samples; ``w_in`` is [sets, I, H]."""
+        samples, steps = indptr.shape[0], indptr.shape[1] - 1
+        sets, channels, units = w_in.shape
+        batch = sets * samples
+        currents = self.device.empty((steps, batch, units), self.dtype)
         blocks = blocks_of_rows(steps * batch, units)
-        self._kernel("gather_events")(blocks, THREADS, 0, indptr, indices, w_in, bias, currents, steps, batch, units)
+        self._kernel("gather_events")(
+            blocks, THREADS, 0, indptr, indices, w_in, bias, currents, steps, batch, samples, channels, units
+        )
         return currents
 
     def gather_spikes(self, bits: Array, w_in: Array, bias: Array | None) -> Array:
-        """Currents [T, B, H] of spikes [T, B, words]; ``w_in`` is [units below, H]."""
-        steps, batch, words = bits.shape
-        units = w_in.shape[1]
+        """Currents [T, sets * B, H] of spikes [T, sets * B, words]; ``w_in`` is [sets, units below, H]."""
+        steps, batch, _ = bits.shape
+        sets, below, units = w_in.shape
         currents = self.device.empty((steps, batch, units), self.dtype)
         blocks = blocks_of_rows(steps * batch, units)
         self._kernel("gather_spikes")(
-            blocks, THREADS, 0, bits, w_in, bias, currents, np.int64(steps * batch), words, units
+            blocks, THREADS, 0, bits, w_in, bias, currents, np.int64(steps * batch), batch, batch // sets, below, units
         )
         return currents
 

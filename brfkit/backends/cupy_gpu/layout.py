@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from brfkit.backends.cupy_gpu.source import AdjointShape, ScanShape
 from brfkit.errors import BrfkitError
+from brfkit.network import Network
 
 WARP = 32
 MAX_THREADS = 1024
@@ -25,6 +26,8 @@ MAX_SAMPLES = 4
 # 16 bytes, the widest access of a thread.
 VECTOR_BYTES = 16
 LISTED_ROWS = 8  # AHEAD in scan.cu
+# Memory that the points of an error surface may take when one launch runs several.
+POINTS_BYTES = 2**30
 
 
 def pad(units: int, to: int = WARP) -> int:
@@ -48,6 +51,20 @@ def check_units(name: str, units: int, recurrent: bool, item_bytes: int) -> None
 def scan_shape(dtype: str, units: int, inline: int, recurrent: bool) -> ScanShape:
     threads = min(pad(units), MAX_THREADS if recurrent else TILE_THREADS)
     return ScanShape(dtype, units, inline, recurrent, threads, SEGMENT)
+
+
+def points_at_once(network: Network, item_bytes: int, steps: int, samples: int, dense: bool) -> int:
+    """Sets of weights that one launch runs: what fits into :data:`POINTS_BYTES`, at least one.
+
+    Counted are the currents, spikes and outputs of every step, which is all that grows with the steps.
+    """
+    inline = dense and network.inputs <= INLINE_CHANNELS
+    values = words = 0
+    for i, layer in enumerate(network.layers):
+        values += 0 if inline and i == 0 else layer.units
+        values += 0 if layer.spec.spiking else layer.units
+        words += -(-layer.units // WARP) if layer.spec.spiking else 0
+    return max(POINTS_BYTES // max(steps * samples * (values * item_bytes + 4 * words), 1), 1)
 
 
 def tiles(shape: ScanShape) -> int:

@@ -43,10 +43,18 @@ class LayerScan:
 
 
 class ForwardPass:
-    """Forward scans of the layers of one batch."""
+    """Forward scans of the layers of one batch.
 
-    def __init__(self, device: Device, helpers: Helpers, steps: int, batch: int, keep: bool) -> None:
-        self.device, self.helpers, self.steps, self.batch, self.keep = device, helpers, steps, batch, keep
+    Args:
+        device, helpers: who computes.
+        steps, samples: T and B of the input.
+        sets: sets of weights that the input runs through, one after the other in the batch of sets * B.
+        keep: whether the way back will be asked for.
+    """
+
+    def __init__(self, device: Device, helpers: Helpers, steps: int, samples: int, sets: int, keep: bool) -> None:
+        self.device, self.helpers, self.keep = device, helpers, keep
+        self.steps, self.samples, self.sets, self.batch = steps, samples, sets, sets * samples
 
     def currents(self, p: Prepared, source: Source, below: Array | None) -> Array | None:
         """Input currents [T, B, H], without bias from dense input; None where the scan multiplies that itself."""
@@ -54,13 +62,22 @@ class ForwardPass:
             return None
         bias, w_in = p.weights.get("bias"), p.weights["w_in"]
         if below is None and source.x is not None:
-            flat = self.device.matmul(source.x.reshape(-1, p.inputs), w_in.T)
-            return flat.reshape(self.steps, self.batch, p.units)
+            return self._products(p, source.x)
         by_input = self.helpers.arrange(w_in, (p.inputs, p.units), transpose=True)
         if below is not None:
             return self.helpers.gather_spikes(below[1:], by_input, bias)
-        shape = (self.steps, self.batch, p.units)
-        return self.helpers.gather_events(source.indptr, source.indices, by_input, bias, shape)
+        return self.helpers.gather_events(source.indptr, source.indices, by_input, bias)
+
+    def _products(self, p: Prepared, x: Array) -> Array:
+        """Currents of dense input, a product for each set: one for all could round its sums otherwise."""
+        flat, shape = x.reshape(-1, p.inputs), (self.steps, self.samples, p.units)
+        products = [self.device.matmul(flat, w_in.T).reshape(shape) for w_in in p.weights["w_in"]]
+        if self.sets == 1:
+            return products[0]
+        currents = self.device.empty((self.steps, self.sets, self.samples, p.units), p.shape.dtype)
+        for i, product in enumerate(products):
+            currents[:, i] = product
+        return currents.reshape(self.steps, self.batch, p.units)
 
     def run(
         self, p: Prepared, source: Source, below: Array | None, given: Mapping[str, Array], record: bool
@@ -96,6 +113,7 @@ class ForwardPass:
             source.x if currents is None else currents, w_in,
             p.weights["bias"] if adds_bias else None, w_rec, p.derived, p.constants,
             states, bits, counts, output, None if whole else kept, checkpoints, records, self.steps, self.batch,
+            self.samples,
         )  # fmt: skip
         return LayerScan(states, bits, counts, output, records, kept, checkpoints)
 
@@ -138,7 +156,7 @@ class BackwardPass:
             z_bars[...] = given[f"{p.name}.z"]
         w_rec = None
         if p.layer.recurrent:
-            w_rec = self.helpers.arrange(p.weights["w_rec"], (shape.splits * shape.rows, pad(p.units)))
+            w_rec = self.helpers.arrange(p.weights["w_rec"][0], (shape.splits * shape.rows, pad(p.units)))
         x_bar = grad if own else device.empty((self.steps, self.batch, p.units), dtype)
         blocks = -(-self.batch // shape.samples)
         pairs = shape.samples * pad(p.units)
@@ -153,7 +171,7 @@ class BackwardPass:
 
     def through_weights(self, p: Prepared, x_bar: Array) -> Array:
         """Gradient of what the layer was given [T, B, I], from that of its currents."""
-        flat = self.device.matmul(x_bar.reshape(-1, p.units), p.weights["w_in"])
+        flat = self.device.matmul(x_bar.reshape(-1, p.units), p.weights["w_in"][0])
         return flat.reshape(self.steps, self.batch, p.inputs)
 
     def input_weights(self, p: Prepared, source: Source, x_bar: Array) -> Array:

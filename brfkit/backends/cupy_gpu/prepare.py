@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +36,12 @@ class Source:
 
 @dataclass
 class Prepared:
-    """A layer with its weights on the device."""
+    """A layer with its weights on the device.
+
+    Attributes:
+        weights: by name within the layer, [sets, ...].
+        derived: [DERIVED, sets, H].
+    """
 
     layer: Layer
     model: Model
@@ -122,28 +127,39 @@ class Preparer:
     def helpers(self, dtype: np.dtype) -> Helpers:
         return self._helpers[dtype.name]
 
-    def layers(self, network: Network, weights: Mapping[str, Any], dtype: np.dtype, dense: bool) -> list[Prepared]:
-        return [self._layer(network, i, weights, dtype, dense and i == 0) for i in range(len(network.layers))]
+    def layers(
+        self, network: Network, sets: Sequence[Mapping[str, Any]], dtype: np.dtype, dense: bool
+    ) -> list[Prepared]:
+        """The layers with one or several sets of weights. One set of arrays of the device is shared, not copied."""
+        return [self._layer(network, i, sets, dtype, dense and i == 0) for i in range(len(network.layers))]
 
     def _layer(
-        self, network: Network, index: int, weights: Mapping[str, Any], dtype: np.dtype, dense: bool
+        self, network: Network, index: int, sets: Sequence[Mapping[str, Any]], dtype: np.dtype, dense: bool
     ) -> Prepared:
         layer, device = network.layers[index], self.device
         check_units(layer.name, layer.units, layer.recurrent, dtype.itemsize)
         model = build_model(layer.neuron, layer.options, layer.surrogate)
         prefix, inputs = f"{layer.name}.", network.fan_in(index)
-        own = {n.removeprefix(prefix): device.put(w, dtype) for n, w in weights.items() if n.startswith(prefix)}
+        names = [name for name in sets[0] if name.startswith(prefix)]
+        own = {name.removeprefix(prefix): self._stack([weights[name] for weights in sets], dtype) for name in names}
         inline = inputs if dense and inputs <= INLINE_CHANNELS else 0
         resolved = layer.spec.resolve_constants(network.dt, layer.constants)
         values = tuple(resolved[name] for name in model.constants)
         constants64 = self._constant(values, "float64")
-        derived = device.empty((len(model.derived), layer.units), dtype)
+        derived = device.empty((len(model.derived), len(sets), layer.units), dtype)
         derive = device.kernel(derive_source(model, dtype.name), "derive")
-        blocks = -(-layer.units // DERIVE_THREADS)
-        derive(blocks, DERIVE_THREADS, 0, *(own[n] for n in model.parameters), constants64, derived, layer.units)
+        units = len(sets) * layer.units
+        blocks = -(-units // DERIVE_THREADS)
+        derive(blocks, DERIVE_THREADS, 0, *(own[n] for n in model.parameters), constants64, derived, units)
         shape = scan_shape(dtype.name, layer.units, inline, layer.recurrent)
         constants = self._constant(values, dtype.name)
         return Prepared(layer, model, shape, own, inputs, constants, constants64, derived)
+
+    def _stack(self, arrays: Sequence[Any], dtype: np.dtype) -> Array:
+        """Arrays of one shape as one of the device, [sets, ...]."""
+        if len(arrays) == 1:
+            return self.device.put(arrays[0], dtype).reshape((1, *arrays[0].shape))
+        return self.device.put(np.stack(arrays), dtype)
 
     def derive_gradients(self, p: Prepared, sums: Array) -> dict[str, Array]:
         """Gradients of the neuron's own parameters from those of its derived values, the first rows of ``sums``."""

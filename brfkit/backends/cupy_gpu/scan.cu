@@ -1,6 +1,9 @@
 // The forward scan of one layer. A block runs one sample through all time steps; a thread owns the units
 // mine + e * THREADS and keeps their states in registers. Rows of W_rec come through the L1 cache. Units that do not
 // hear each other may lie in several blocks, TILES per sample.
+//
+// One launch may run the same input through several sets of weights, as the points of an error surface need it: sample b
+// of the B then has the weights b / samples and the input b % samples. With one set, samples is B.
 
 #define TILES (RECURRENT ? 1 : (WIDTH + THREADS - 1) / THREADS)
 #define OWNED (RECURRENT ? (WIDTH + THREADS - 1) / THREADS : 1)  // units of a thread
@@ -58,9 +61,9 @@ __device__ __forceinline__ real add_rows(
 // What a thread needs of the input of a step.
 #if INLINE
 __device__ __forceinline__ void fetch(
-    real (&to)[INLINE], const real* input, int t, int b, int batch, const int (&own)[OWNED]) {
+    real (&to)[INLINE], const real* input, int t, int b, int samples, const int (&own)[OWNED]) {
     #pragma unroll
-    for (int i = 0; i < INLINE; ++i) to[i] = input[(static_cast<size_t>(t) * batch + b) * INLINE + i];
+    for (int i = 0; i < INLINE; ++i) to[i] = input[(static_cast<size_t>(t) * samples + b) * INLINE + i];
 }
 #else
 __device__ __forceinline__ void fetch(
@@ -71,11 +74,11 @@ __device__ __forceinline__ void fetch(
 #endif
 
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) scan(
-    const real* input,                     // INLINE > 0: dense [T, B, INLINE]; else currents [T, B, UNITS]
-    const real* __restrict__ w_in,         // [INLINE, UNITS]
-    const real* __restrict__ bias,         // [UNITS], or null: 0, or in the currents already
-    const real* __restrict__ w_rec,        // [presynaptic UNITS + 1, UNITS], last row 0
-    const real* __restrict__ derived_all,  // [DERIVED, UNITS]
+    const real* input,                     // INLINE > 0: dense [T, samples, INLINE]; else currents [T, B, UNITS]
+    const real* __restrict__ w_in,         // [sets, INLINE, UNITS]
+    const real* __restrict__ bias,         // [sets, UNITS], or null: 0, or in the currents already
+    const real* __restrict__ w_rec,        // [sets, presynaptic UNITS + 1, UNITS], last row 0
+    const real* __restrict__ derived_all,  // [DERIVED, sets, UNITS]
     const real* __restrict__ constants,    // [CONSTANTS]
     real* states,                          // [STATES, B, UNITS], before and after
     unsigned* bits,                        // [T + 1, B, WORDS], row 0: spikes before the first step
@@ -84,9 +87,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) scan(
     real* kept,                            // [T, B, UNITS] whole current of every step, or null; may be input
     real* checkpoints,                     // [ceil(T / SEGMENT), STATES, B, UNITS] states, or null
     real* records,                         // [STATES, T, B, UNITS] states after every step, or null
-    int steps, int batch) {
+    int steps, int batch, int samples) {
     const int b = blockIdx.x / TILES;
+    const int set = b / samples;
     const int mine = blockIdx.x % TILES * THREADS + threadIdx.x;
+    const int sets = batch / samples;
     const size_t plane = static_cast<size_t>(batch) * UNITS;
     real state[OWNED][STATES];
     real derived[OWNED][DERIVED];
@@ -102,26 +107,29 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) scan(
         #pragma unroll
         for (int i = 0; i < STATES; ++i) state[e][i] = states[i * plane + row_of(0, b, batch) + own[e]];
         #pragma unroll
-        for (int i = 0; i < DERIVED; ++i) derived[e][i] = derived_all[i * UNITS + own[e]];
-        offset[e] = bias ? bias[own[e]] : real(0);
+        for (int i = 0; i < DERIVED; ++i) derived[e][i] = derived_all[(i * sets + set) * UNITS + own[e]];
+        offset[e] = bias ? bias[set * UNITS + own[e]] : real(0);
     }
     // Input of the next DEPTH steps: channels of the sample, or ready currents of the thread's units.
 #if INLINE
+    const int from = b % samples, rows = samples;
     real weight[OWNED][INLINE];
     real ahead[DEPTH][INLINE];
     #pragma unroll
     for (int e = 0; e < OWNED; ++e) {
         #pragma unroll
-        for (int i = 0; i < INLINE; ++i) weight[e][i] = w_in[i * UNITS + own[e]];
+        for (int i = 0; i < INLINE; ++i) weight[e][i] = w_in[(set * INLINE + i) * UNITS + own[e]];
     }
 #else
+    const int from = b, rows = batch;
     real ahead[DEPTH][OWNED];
 #endif
     #pragma unroll
     for (int k = 0; k < DEPTH; ++k) {
-        if (k < steps) fetch(ahead[k], input, k, b, batch, own);
+        if (k < steps) fetch(ahead[k], input, k, from, rows, own);
     }
 #if RECURRENT
+    w_rec += static_cast<size_t>(set) * (UNITS + 1) * UNITS;
     extern __shared__ __align__(16) unsigned char shared[];
     unsigned* words = reinterpret_cast<unsigned*>(shared);                       // [WORDS] spikes of the last step
     unsigned short* list = reinterpret_cast<unsigned short*>(shared + WORDS_BYTES);  // [UNITS + AHEAD]
@@ -150,7 +158,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) scan(
         }
         #pragma unroll
         for (int k = 0; k < DEPTH; ++k) {
-            if (first + DEPTH + k < steps) fetch(ahead[k], input, first + DEPTH + k, b, batch, own);
+            if (first + DEPTH + k < steps) fetch(ahead[k], input, first + DEPTH + k, from, rows, own);
         }
         #pragma unroll
         for (int k = 0; k < DEPTH; ++k) {
