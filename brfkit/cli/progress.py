@@ -10,6 +10,9 @@ from typing import Any
 
 import click
 
+from brfkit.training.config import LSTM
+from brfkit.training.history import TRAIN
+
 SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -70,9 +73,11 @@ class TrainingProgress:
         self._task: Any = None
         self._last = time.monotonic()
         self._epoch = self._epochs = self._steps = 0
+        self._spiking = self._silent = False
 
     def started(self, trainer: Any, epoch: int, epochs: int) -> None:
         self._epoch, self._epochs, self._steps = epoch, epochs, trainer.steps_per_epoch
+        self._spiking = trainer.config.network.neuron != LSTM
         if epoch:
             click.echo(f"resumed after epoch {epoch}", err=True)
         if self._terminal:
@@ -95,6 +100,21 @@ class TrainingProgress:
         elif time.monotonic() - self._last >= SECONDS_BETWEEN_LINES or self._epoch in (0, self._epochs):
             self._last = time.monotonic()
             click.echo(f"epoch {self._epoch}/{self._epochs}: {'; '.join(parts)}; best epoch {best}", err=True)
+        self._tell_of_silence(by_split.get(TRAIN))
+
+    def _tell_of_silence(self, row: Any) -> None:
+        """Say once, after an epoch of training, that no neuron spiked in it."""
+        if row is None or self._silent or not self._spiking or row.spikes_per_sample > 0:
+            return
+        self._silent = True
+        text = (
+            f"note: no neuron spiked in epoch {row.epoch}; they learn by the surrogate gradient alone until they do. "
+            "Larger initial weights (network.init.w_in) wake them sooner"
+        )
+        if self._bar is not None:
+            self._bar.console.print(text, highlight=False, markup=False)
+        else:
+            click.echo(text, err=True)
 
     def close(self) -> None:
         if self._bar is not None:

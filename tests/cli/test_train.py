@@ -205,6 +205,19 @@ def test_baseline_has_no_spikes(command, tmp_path):
     assert re.fullmatch(r"Error: backend numba has no LSTM.*\n", refused.err)
 
 
+@pytest.mark.parametrize(("arguments", "told"), [
+    ("--set network.init.w_in=[\"uniform\",-1e-3,1e-3]", True),
+    ("--set network.init.w_in=[\"uniform\",-20,20]", False),
+    ("--neuron lstm", False),
+])  # fmt: skip
+def test_a_silent_network_is_told_once(command, tmp_path, arguments, told):
+    options = ["--dataset", "tones", "--hidden", "8", "--epochs", "3", "--limit-train", "60", "--limit-test", "20"]
+    result = command("train", *options, *arguments.split(), "--run-dir", tmp_path / "run")
+    assert result.code == 0
+    assert result.err.count("no neuron spiked in epoch 1;") == told
+    assert result.err.count("no neuron spiked") == told
+
+
 def test_a_diverged_run_names_what_went_first_and_the_last_good_checkpoint(command, tmp_path):
     result = command(
         "train", *SMALL, "--neuron", "rf", "--lr", "1e18", "--epochs", "3", "--run-dir", tmp_path / "run", "--json"
