@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brfkit.analysis.compare_labels import label_groups
+from brfkit.analysis.compare_labels import Name, name_groups
 from brfkit.analysis.compare_runs import Run, expand, read_run
 from brfkit.errors import BrfkitError
 
@@ -47,10 +47,22 @@ def epoch_of_share(epochs: NDArray[np.int64], accuracy: NDArray[np.float64], per
 
 @dataclass(frozen=True)
 class Group:
-    """Runs whose settings differ only in the seed."""
+    """Runs whose settings differ only in the seed.
+
+    Attributes:
+        label: name of the group.
+        runs: its members.
+        settings: what tells it from other groups of the same neuron, in words.
+    """
 
     label: str
     runs: tuple[Run, ...]
+    settings: str = ""
+
+    @property
+    def named_after_folder(self) -> bool:
+        """Whether the label leaves the settings out."""
+        return self.settings not in self.label
 
     def figure(self, of: Callable[[Run], float | None]) -> Figure:
         return Figure.of([of(run) for run in self.runs])
@@ -102,7 +114,8 @@ def compare(folders: Sequence[str | Path], *, split: str = "test", labels: Seque
     Args:
         folders: of runs, or of several seeds (``--seeds``).
         split: ``test`` or ``validation``: whose figures are compared.
-        labels: names of the groups in their order; without any, they are named after what differs.
+        labels: names of the groups in their order; without any, they are named after what differs, or after their
+            folders where that is long.
 
     Raises:
         BrfkitError: no run could be read, or there are more or fewer labels than groups.
@@ -124,9 +137,22 @@ def compare(folders: Sequence[str | Path], *, split: str = "test", labels: Seque
     if labels and len(labels) != len(members):
         first = ", ".join(str(group[0].folder) for group in members)
         raise BrfkitError(f"{len(labels)} labels for {len(members)} groups (those that begin with {first})")
-    names = list(labels) or label_groups([group[0].config.to_dict() for group in members])
-    groups = tuple(Group(name, group) for name, group in zip(names, members, strict=True))
+    names = name_groups([group[0].config.to_dict() for group in members], _folders(members))
+    if labels:
+        names = [Name(label, name.settings) for label, name in zip(labels, names, strict=True)]
+    groups = tuple(Group(n.label, group, n.settings) for n, group in zip(names, members, strict=True))
     return Comparison(split, groups, tuple(left_out), tuple(_remarks(groups)))
+
+
+def _folders(groups: Sequence[Sequence[Run]]) -> list[str]:
+    """For each group the end of its folder's path that no other group has; without the part of a seed."""
+    paths = [group[0].folder.resolve() for group in groups]
+    paths = [path.parent if path.name.startswith("seed-") else path for path in paths]
+    for parts in range(1, max(len(path.parts) for path in paths) + 1):
+        ends = ["/".join(path.parts[-parts:]) for path in paths]
+        if len(set(ends)) == len(ends):
+            break
+    return ends
 
 
 def _identity(run: Run) -> str:
@@ -175,6 +201,7 @@ def figures(group: Group) -> dict[str, Any]:
         "label": group.label,
         "dataset": group.runs[0].config.data.dataset,
         "neuron": group.runs[0].config.network.neuron,
+        "settings": group.settings,
         "runs": len(group.runs),
         "seeds": [run.seed for run in group.runs],
         "epochs": max(int(run.epochs[-1]) for run in group.runs),

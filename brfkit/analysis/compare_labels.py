@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 _ABSENT = object()
@@ -13,27 +14,54 @@ _SHORT = {
 }  # fmt: skip
 
 
-def label_groups(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A label for each configuration: the neuron, the data set where there are several, and for those that are still
-    alike every setting in which they differ.
+# A label with more than this many characters gives way to the name of the folder.
+LONGEST = 48
+
+
+@dataclass(frozen=True)
+class Name:
+    """What a group is called.
+
+    Attributes:
+        label: the neuron, the data set where there are several, and what tells the group from others of the kind: the
+            settings in which they differ or, where that would be long for one of them, the folder.
+        settings: those settings in words; empty where nothing differs, or all that differs is off.
+    """
+
+    label: str
+    settings: str
+
+
+def name_groups(configs: Sequence[Mapping[str, Any]], folders: Sequence[str] = ()) -> list[Name]:
+    """A name for each configuration.
 
     Args:
         configs: sections of plain values; no two alike but for what does not count.
+        folders: of each, for labels that would be too long; without any, labels are as long as they have to be.
     """
     flat = [_flatten(config) for config in configs]
-    datasets = {config["data.dataset"] for config in flat}
-    labels = []
-    for config in flat:
-        start = str(config["network.neuron"]) + (f" on {config['data.dataset']}" if len(datasets) > 1 else "")
-        same = [
-            other for other in flat
-            if (other["network.neuron"], other["data.dataset"]) == (config["network.neuron"], config["data.dataset"])
-        ]  # fmt: skip
-        keys = sorted({key for other in same for key in other})
-        differ = [key for key in keys if any(other.get(key, _ABSENT) != config.get(key, _ABSENT) for other in same)]
-        parts = [_part(key, config[key]) for key in differ if key in config and key != "training.seed"]
-        labels.append(", ".join([start, *filter(None, parts)]))
-    return [label if labels.count(label) == 1 else f"{label} ({i + 1})" for i, label in enumerate(labels)]
+    several = len({config["data.dataset"] for config in flat}) > 1
+    starts = [f"{c['network.neuron']}{' on ' + str(c['data.dataset']) if several else ''}" for c in flat]
+    settings = [
+        _differences(config, [other for other, at in zip(flat, starts, strict=True) if at == start])
+        for config, start in zip(flat, starts, strict=True)
+    ]
+    labels = [", ".join(filter(None, pair)) for pair in zip(starts, settings, strict=True)]
+    if folders:
+        long = {start for start, label in zip(starts, labels, strict=True) if len(label) > LONGEST}
+        labels = [
+            f"{start} ({folder})" if start in long and starts.count(start) > 1 else label
+            for start, folder, label in zip(starts, folders, labels, strict=True)
+        ]
+    labels = [label if labels.count(label) == 1 else f"{label} ({i + 1})" for i, label in enumerate(labels)]
+    return [Name(label, words) for label, words in zip(labels, settings, strict=True)]
+
+
+def _differences(config: Mapping[str, Any], same: Sequence[Mapping[str, Any]]) -> str:
+    """The settings in which some configurations differ, as one of them has them."""
+    keys = sorted({key for other in same for key in other} - {"training.seed", "training.keep_weights"})
+    differ = [key for key in keys if any(other.get(key, _ABSENT) != config.get(key, _ABSENT) for other in same)]
+    return ", ".join(filter(None, (_part(key, config[key]) for key in differ if key in config)))
 
 
 def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -48,7 +76,7 @@ def _part(key: str, value: Any) -> str:
     name = _SHORT.get(key, key.split(".", 1)[1].removeprefix("options.").removeprefix("init.").replace("_", " "))
     if key.startswith("network.options."):
         return "" if value else f"no {name}"
-    if value is None or value is False:
+    if value is None or value is False or value == [] or (value == 0 and key.startswith("training.")):
         return ""
     if value is True:
         return name

@@ -97,5 +97,8 @@ def _report(comparison: Any, written: list[str]) -> None:
         Console(width=None if Console().is_terminal else wanted).print(table)
         click.echo()
     click.echo(comparison.definition)
+    for group in comparison.groups:
+        if group.named_after_folder:
+            click.echo(f"{group.label}: {group.settings}")
     if written:
         click.echo(f"written: {', '.join(written)}")

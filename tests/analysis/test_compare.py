@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from brfkit.analysis.compare import compare, epoch_of_share, figures
-from brfkit.analysis.compare_labels import label_groups
+from brfkit.analysis.compare_labels import LONGEST, name_groups
 from brfkit.analysis.compare_tables import curves_csv, duration, to_csv, to_latex, to_markdown, write_table
 from brfkit.errors import BrfkitError
 from brfkit.training.config import Config
@@ -89,17 +89,54 @@ def test_groups_differ_in_more_than_the_seed(tmp_path):
         compare(runs, labels=["x", "y"])
 
 
-def test_labels_say_what_differs():
-    def config(**network):
-        return Config.from_dict({"data": {"dataset": "ecg"}, "network": network}).to_dict()
+def config(**network):
+    return Config.from_dict({"data": {"dataset": "ecg"}, "network": network}).to_dict()
 
-    assert label_groups([config(), config(neuron="rf")]) == ["brf", "rf"]
+
+def labels_of(*configs, folders=()):
+    return [name.label for name in name_groups(configs, folders)]
+
+
+def test_labels_say_what_differs():
+    assert labels_of(config(), config(neuron="rf")) == ["brf", "rf"]
     cut = config(options={"smooth_reset": False})
-    assert label_groups([config(), cut]) == ["brf", "brf, no smooth reset"]
+    assert labels_of(config(), cut, folders=["a", "b"]) == ["brf", "brf, no smooth reset"]
     wide = config(hidden=[128, 64])
-    assert label_groups([config(), wide]) == ["brf, hidden 64", "brf, hidden 128-64"]
+    assert labels_of(config(), wide) == ["brf, hidden 64", "brf, hidden 128-64"]
     other = {**config(), "data": {**config()["data"], "dataset": "shd"}}
-    assert label_groups([config(), other]) == ["brf on ecg", "brf on shd"]
+    assert labels_of(config(), other) == ["brf on ecg", "brf on shd"]
+    lossy = Config.from_dict({"data": {"dataset": "ecg"}, "training": {"spike_dropout": 0.1}}).to_dict()
+    trained = config(trainable=["gamma"])
+    assert labels_of(config(), lossy) == ["brf", "brf, spike dropout 0.1"]
+    assert labels_of(config(), trained) == ["brf", "brf, trainable gamma"]
+
+
+def test_long_labels_give_way_to_folders():
+    plain, far = config(), config(
+        hidden=[128, 128], discretisation="exact", trainable=["gamma"], options={"smooth_reset": False}
+    )  # fmt: skip
+    without = labels_of(plain, far)
+    assert len(without[1]) > LONGEST
+    names = name_groups([plain, config(neuron="rf"), far], ["plain", "rf", "far"])
+    assert [name.label for name in names] == ["brf (plain)", "rf", "brf (far)"]
+    assert [f"brf, {name.settings}" for name in names[::2]] == without
+    assert "discretisation exact" in names[2].settings
+    assert names[1].settings == ""
+
+
+def test_folders_tell_groups_apart(tmp_path):
+    """Of folders of the same name as much of the path as it takes; a folder of seeds stands for its runs."""
+    far = {"average": 0.99, "schedule": "cosine", "learning_rate": 0.03, "clip_norm": 1.0}
+    runs = [
+        make_run(tmp_path / "x" / "run" / "seed-0", [1.0, 2.0], **brf(0)),
+        make_run(tmp_path / "x" / "run" / "seed-1", [1.0, 2.0], **brf(1)),
+        make_run(tmp_path / "y" / "run", [1.0, 2.0], **brf(0, 8, **far)),
+    ]
+    groups = compare(runs).groups
+    assert [group.label for group in groups] == ["brf (x/run)", "brf (y/run)"]
+    assert all(group.named_after_folder for group in groups)
+    assert "average 0.99" in figures(groups[1])["settings"]
+    assert not compare(runs[:2]).groups[0].named_after_folder
 
 
 def test_runs_of_different_lengths(tmp_path):
