@@ -46,6 +46,11 @@ def _seeds(ctx: click.Context, param: click.Parameter, value: str | None) -> lis
         raise click.BadParameter(str(error)) from None
 
 
+def _absolute(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """A path that still leads there when the configuration is used from another folder."""
+    return None if value is None else str(Path(value).resolve())
+
+
 @click.command()
 @click.option("--dataset", help="ecg, smnist, psmnist, shd, …, tones (embedded), or a file.  [default: tones]")
 @click.option("--neuron", help="Hidden neurons; `brfkit neurons` lists them; or lstm, torch's.  [default: brf]")
@@ -87,6 +92,8 @@ def _seeds(ctx: click.Context, param: click.Parameter, value: str | None) -> lis
 @click.option("--dt", type=click.FloatRange(0, min_open=True), help="Time step δ.")
 @click.option("--surrogate", help="Surrogate gradient.")
 @click.option("--omega-init", type=click.Choice(["spectrum"]), help="Draw ω from the spectrum of the training inputs.")
+@click.option("--start-from", type=click.Path(), metavar="CHECKPOINT", callback=_absolute,
+              help="Go on from the weights of a run folder or checkpoint.")  # fmt: skip
 @click.option("--no-recurrent", is_flag=True, help="No recurrent weights.")
 @click.option("--bias", is_flag=True, help="Train a constant current per neuron.")
 @discretisation
@@ -234,7 +241,7 @@ def _config(options: dict[str, Any], seed_given: bool) -> Any:
         },
         "network": {
             key: options[key]
-            for key in ("hidden", "dt", "surrogate", "omega_init", "discretisation", "trainable")
+            for key in ("hidden", "dt", "surrogate", "omega_init", "discretisation", "trainable", "start_from")
         },
         "training": {
             key: options[key]

@@ -70,6 +70,7 @@ class NetworkConfig:
         init: initial distributions by ``<parameter>`` of the hidden neurons or ``readout.<parameter>``.
         omega_init: ``spectrum`` draws ω of the hidden neurons from the spectrum of the training inputs, in place of its
             initial distribution (:mod:`brfkit.training.spectrum`).
+        start_from: checkpoint or run folder whose weights training goes on from, in place of initial ones.
     """
 
     neuron: str = "brf"
@@ -85,8 +86,13 @@ class NetworkConfig:
     options: Mapping[str, bool] = field(default_factory=dict)
     init: Mapping[str, Init] = field(default_factory=dict)
     omega_init: str | None = None
+    start_from: str | None = None
 
     def __post_init__(self) -> None:
+        if self.start_from is not None and self.neuron == LSTM:
+            raise BrfkitError(f"network.start_from: neuron {LSTM} cannot go on from a checkpoint")
+        if self.start_from is not None and self.omega_init is not None:
+            raise BrfkitError("network.start_from does not go with network.omega_init: its weights have their ω")
         if self.omega_init is None:
             return
         check_choice("network.omega_init", self.omega_init, OMEGA_INITS)

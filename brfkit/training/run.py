@@ -32,6 +32,7 @@ from brfkit.training.loop import Trainer, one_torch_thread
 from brfkit.training.lstm import LstmBackend, LstmTrainer, build_lstm, is_lstm
 from brfkit.training.parallel import World
 from brfkit.training.spectrum import initialise_omega
+from brfkit.training.start import starting_weights
 
 log = logging.getLogger(__name__)
 
@@ -118,12 +119,12 @@ def train(
     world = world or World()
     folder = RunFolder(run_dir, config)
     dataset = load_dataset(config.data, seed=config.training.seed, data_dir=data_dir)
-    trainer, drawn = _make_trainer(config, dataset, backend, world)
+    trainer, told = _make_trainer(config, dataset, backend, world, resume and (folder / LAST).exists())
     if world.first:  # not before the data are there
         folder.prepare(resume, force)
         if not (folder / RUN).exists():
             facts = describe(dataset, trainer.network.parameter_count(), trainer.backend.name)
-            write_facts(folder.path, facts | ({"omega_init": drawn} if drawn else {}))
+            write_facts(folder.path, facts | told)
     world.share(None)
     run = _Run(folder, dataset, trainer, observer or Silent())
     if resume and (folder / LAST).exists():
@@ -152,22 +153,26 @@ def _quiet_collector() -> Iterator[None]:
 
 
 def _make_trainer(
-    config: Config, dataset: Dataset, backend: Backend, world: World
-) -> tuple[Trainer, dict[str, Any] | None]:
-    """The trainer with initial weights, and what is to be told of an ω that the data chose."""
+    config: Config, dataset: Dataset, backend: Backend, world: World, resumed: bool
+) -> tuple[Trainer, dict[str, Any]]:
+    """The trainer with initial weights, which are replaced where the run is resumed, and what is to be told of them."""
     training = config.training
     dtype = np.dtype(training.dtype)
     if is_lstm(config):
         baseline = build_lstm(config.network, dataset.channels, dataset.classes)
         weights = baseline.initialise(training.seed, dtype)
-        return LstmTrainer(config, dataset, baseline, weights, LstmBackend(), world), None
+        return LstmTrainer(config, dataset, baseline, weights, LstmBackend(), world), {}
     network = config.network.build(dataset.channels, dataset.classes)
     weights = network.initialise(training.seed, dtype, config.network.initial_distributions())
-    drawn = None
+    told: dict[str, Any] = {}
     if config.network.omega_init is not None:
         heard, _ = split_validation(dataset.train, config.data, training.seed)
-        drawn = initialise_omega(network, weights, heard, training.seed)
-    return Trainer(config, dataset, network, weights, backend, world), drawn
+        told["omega_init"] = initialise_omega(network, weights, heard, training.seed)
+    path = config.network.start_from
+    if path is not None and not resumed:
+        found, told["start_from"] = starting_weights(path, network, config.network.neuron, dataset.permutation)
+        weights = {name: found[name].astype(dtype) for name in weights}
+    return Trainer(config, dataset, network, weights, backend, world), told
 
 
 class _Run:
