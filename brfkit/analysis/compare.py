@@ -60,7 +60,7 @@ class Group:
     settings: str = ""
 
     @property
-    def named_after_folder(self) -> bool:
+    def hides_settings(self) -> bool:
         """Whether the label leaves the settings out."""
         return self.settings not in self.label
 

@@ -98,7 +98,7 @@ def _report(comparison: Any, written: list[str]) -> None:
         click.echo()
     click.echo(comparison.definition)
     for group in comparison.groups:
-        if group.named_after_folder:
+        if group.hides_settings:
             click.echo(f"{group.label}: {group.settings}")
     if written:
         click.echo(f"written: {', '.join(written)}")

@@ -134,9 +134,9 @@ def test_folders_tell_groups_apart(tmp_path):
     ]
     groups = compare(runs).groups
     assert [group.label for group in groups] == ["brf (x/run)", "brf (y/run)"]
-    assert all(group.named_after_folder for group in groups)
+    assert all(group.hides_settings for group in groups)
     assert "average 0.99" in figures(groups[1])["settings"]
-    assert not compare(runs[:2]).groups[0].named_after_folder
+    assert not compare(runs[:2]).groups[0].hides_settings
 
 
 def test_runs_of_different_lengths(tmp_path):
