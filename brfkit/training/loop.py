@@ -166,7 +166,7 @@ class Trainer:
             raise DivergedError(self.epoch + 1, self.steps_per_epoch, f"weight {bad} after the update")
         self.epoch += 1
         seconds = time.perf_counter() - start
-        loss, terms, correct, answers, spikes, samples = self.world.sum_numbers(list(astuple(sums)))
+        loss, terms, correct, answers, spikes, samples, _ = self.world.sum_numbers(list(astuple(sums)))
         return Row(self.epoch, TRAIN, loss / terms, 100.0 * correct / answers, spikes / samples, seconds)
 
     def train_batch(

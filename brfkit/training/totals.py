@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
+from brfkit.evaluation import Sums
 from brfkit.task import EVERY, Task
 
 
-@dataclass
-class Totals:
-    """Sums over the batches of an epoch."""
-
-    loss: float = 0.0
-    terms: int = 0
-    correct: int = 0
-    answers: int = 0
-    spikes: float = 0.0
-    samples: int = 0
+class Totals(Sums):
+    """Sums over the batches of an epoch, whose losses come with the gradient."""
 
     def count(self, task: Task, outputs: list[NDArray], labels: NDArray[np.int64], right: int) -> None:
         """Add the answers of a batch.
