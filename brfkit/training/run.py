@@ -183,10 +183,12 @@ class _Run:
         self.trainer, self.observer = trainer, observer
         self.writes = trainer.world.first
         self.rows: list[Row] = []
+        self.saved = 0  # rows that the last checkpoint holds
 
     def restore(self, stored: Stored) -> None:
         try:
             self.rows = [Row.from_values(values) for values in stored.meta["rows"]]
+            self.saved = len(self.rows)
             self.trainer.restore(stored.weights, stored.extra, stored.meta["trainer"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise BrfkitError(
@@ -211,7 +213,9 @@ class _Run:
         finally:
             if board is not None:
                 board.close()
-            if self.rows and self.writes:
+            if self.saved and self.writes:
+                # An interrupt may have come after an epoch was measured and before it was saved: it will be run again.
+                self.rows = self.rows[: self.saved]
                 write_metrics(self.folder / METRICS, self.rows)
                 self._picture()
         return None
@@ -246,6 +250,7 @@ class _Run:
             self._save(BEST, {}, {})
         arrays, plain = self.trainer.state_arrays()
         self._save(LAST, arrays, {"trainer": plain, "rows": [row.to_values() for row in self.rows]})
+        self.saved = len(self.rows)
         write_metrics(self.folder / METRICS, self.rows)
 
     def _save(self, name: str, arrays: dict[str, Any], meta: dict[str, Any]) -> None:

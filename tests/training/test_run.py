@@ -14,6 +14,7 @@ from brfkit.errors import BrfkitError
 from brfkit.training.config import DataConfig
 from brfkit.training.datasets import split_validation
 from brfkit.training.divergence import DivergedError
+from brfkit.training.folder import LAST, RunFolder
 from brfkit.training.history import TEST, VALIDATION, Row, best_epoch, read_metrics, write_metrics
 from brfkit.training.loop import Trainer
 from brfkit.training.optimiser import learning_rate
@@ -83,6 +84,25 @@ def test_resumed_run_equals_the_undisturbed_one(tmp_path, optimizer):
     for name in ("best.npz", "last.npz"):
         a, b = load_checkpoint(tmp_path / "a" / name), load_checkpoint(tmp_path / "b" / name)
         assert a.sha256 == b.sha256
+
+
+def test_an_epoch_that_was_not_saved_is_not_told(undisturbed, tmp_path, monkeypatch):
+    """Interrupted between measuring an epoch and its checkpoint: the metrics end with the checkpoint's epoch."""
+    save = RunFolder.save
+
+    def interrupted(self, name, network, stored):
+        if name == LAST and stored.meta["epoch"] == 2:
+            raise KeyboardInterrupt
+        save(self, name, network, stored)
+
+    folder, backend = tmp_path / "a", get_backend("numba")
+    with monkeypatch.context() as patched:
+        patched.setattr(RunFolder, "save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(small(), folder, backend)
+    assert max(row.epoch for row in figures(folder)) == load_checkpoint(folder / LAST).meta["epoch"] == 1
+    train(small(), folder, backend, resume=True)
+    assert figures(folder) == figures(undisturbed[0])
 
 
 def test_run_with_a_permutation_resumes(tmp_path, monkeypatch):
