@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from brfkit.plotting.style import BLUE, RED, figure, tidy
-from brfkit.training.history import TEST, read_metrics
+from brfkit.runs.metrics import TEST, read_metrics
 
 # Test accuracy (%) after epochs 1 to 10, published implementation, the papers' settings, ten epochs.
 PUBLISHED = {

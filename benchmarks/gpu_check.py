@@ -27,7 +27,7 @@ from brfkit.backends import available_backends, get_backend
 from brfkit.backends.base import Backend
 from brfkit.backends.reference import ReferenceBackend
 from brfkit.errors import BrfkitError
-from brfkit.files import atomic_write, check_writable
+from brfkit.io.atomic import atomic_write, check_writable
 from brfkit.network import recurrent_network
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,7 +55,7 @@ class Skipped(Exception):
 
 
 def environment(device: str) -> dict[str, Any]:
-    from brfkit.benchmarks.rates import describe
+    from brfkit.bench.rates import describe
     from brfkit.doctor import examine
 
     return {"machine": describe(1), "doctor": examine()}
@@ -184,7 +184,7 @@ def benchmark(device: str) -> dict[str, Any]:
     import torch
 
     from benchmarks.gpu_measure import compare, time_points
-    from brfkit.benchmarks.workloads import make_workload
+    from brfkit.bench.workloads import make_workload
 
     if not torch.cuda.is_available():
         raise Skipped("this torch has no CUDA, so there is no plain loop to compare with")

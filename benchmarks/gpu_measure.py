@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from brfkit.backends.cupy_gpu.backend import DeviceBackend
-from brfkit.benchmarks.measure import CLIP_NORM, LARGEST_LOSS_DIFFERENCE, LEARNING_RATE, WARM_UP
-from brfkit.benchmarks.plain_loop import loss as task_loss
-from brfkit.benchmarks.plain_loop import script, train_step
-from brfkit.benchmarks.workloads import Workload
+from brfkit.bench.measure import CLIP_NORM, LARGEST_LOSS_DIFFERENCE, LEARNING_RATE, WARM_UP
+from brfkit.bench.plain_loop import loss as task_loss
+from brfkit.bench.plain_loop import script, train_step
+from brfkit.bench.workloads import Workload
 from brfkit.errors import BrfkitError
 from brfkit.events import Events
 from brfkit.nn import NetworkModule

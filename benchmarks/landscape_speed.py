@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from brfkit.analysis.landscape.directions import WEIGHTS, random_directions
 from brfkit.analysis.landscape.evaluate import PointEvaluator
 from brfkit.backends import get_backend
-from brfkit.benchmarks.plain_loop import PlainNetwork, loss, script
-from brfkit.checkpoint import open_checkpoint
+from brfkit.bench.plain_loop import PlainNetwork, loss, script
+from brfkit.checkpoints.native import open_checkpoint
 from brfkit.evaluation import BATCH_SIZE, batches
-from brfkit.training.datasets import load_dataset
-from brfkit.training.resolve import trained_on
+from brfkit.runs.datasets import load_dataset
+from brfkit.runs.resolve import trained_on
 
 
 def main() -> None:

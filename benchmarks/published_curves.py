@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from brfkit.plotting.style import BLUE, RED, figure, tidy
-from brfkit.training.history import TEST, best_epoch, read_metrics
+from brfkit.runs.metrics import TEST, best_epoch, read_metrics
 
 
 def epoch_of_share(accuracy: np.ndarray, final: float, share: float) -> int:

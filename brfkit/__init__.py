@@ -11,12 +11,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from brfkit.analysis.frequency import frequency_response
-    from brfkit.analysis.gradients import gradient_flow
-    from brfkit.analysis.inspect import inspect_network
-    from brfkit.analysis.robustness import robustness
-    from brfkit.analysis.spectrogram import spectrogram
-    from brfkit.analysis.stability import stability_map
+    from brfkit.analysis.network.gradients.profile import gradient_flow
+    from brfkit.analysis.network.inspect.inspection import inspect_network
+    from brfkit.analysis.network.robustness import robustness
+    from brfkit.analysis.neuron.frequency.response import frequency_response
+    from brfkit.analysis.neuron.spectrogram.bank import spectrogram
+    from brfkit.analysis.neuron.stability.map import stability_map
     from brfkit.api import evaluate, simulate, simulate_network, train
 
 __version__ = "0.1.0"
@@ -34,12 +34,12 @@ __all__ = [
     "train",
 ]
 _HOMES = {
-    "frequency_response": "brfkit.analysis.frequency",
-    "gradient_flow": "brfkit.analysis.gradients",
-    "inspect_network": "brfkit.analysis.inspect",
-    "robustness": "brfkit.analysis.robustness",
-    "spectrogram": "brfkit.analysis.spectrogram",
-    "stability_map": "brfkit.analysis.stability",
+    "frequency_response": "brfkit.analysis.neuron.frequency.response",
+    "gradient_flow": "brfkit.analysis.network.gradients.profile",
+    "inspect_network": "brfkit.analysis.network.inspect.inspection",
+    "robustness": "brfkit.analysis.network.robustness",
+    "spectrogram": "brfkit.analysis.neuron.spectrogram.bank",
+    "stability_map": "brfkit.analysis.neuron.stability.map",
 }
 
 

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from brfkit.analysis.network.simulate import simulate_network
 from brfkit.backends import get_backend
 from brfkit.evaluation import evaluate as evaluate_network
-from brfkit.simulation import simulate, simulate_network
+from brfkit.simulation import simulate
 from brfkit.subject import open_subject
 
 
@@ -31,7 +32,7 @@ def train(
     Args:
         dataset, neuron: choose the published settings that everything else starts from.
         run_dir: folder of the run.
-        preset: name of other settings to start from (:mod:`brfkit.training.presets`).
+        preset: name of other settings to start from (:mod:`brfkit.runs.presets`).
         config: file with settings.
         settings: sections of single settings, such as ``{"training": {"epochs": 5}}``.
         backend, threads: who computes.
@@ -41,11 +42,15 @@ def train(
     Returns:
         :class:`brfkit.training.run.Result`.
     """
-    from brfkit.training.resolve import resolve
+    from brfkit.plotting.curves import learning_curve
+    from brfkit.runs.resolve import resolve
     from brfkit.training.run import train as run
 
     resolved = resolve(dataset, neuron, preset=preset, file=config, overrides=settings)
-    return run(resolved, run_dir, get_backend(backend, threads=threads), data_dir=data_dir, resume=resume, force=force)
+    return run(
+        resolved, run_dir, get_backend(backend, threads=threads), data_dir=data_dir, resume=resume, force=force,
+        picture=learning_curve,
+    )  # fmt: skip
 
 
 def evaluate(

@@ -17,7 +17,7 @@ import brfkit
 from brfkit.backends import BACKENDS, available_backends, get_backend
 from brfkit.backends.threads import default_threads
 from brfkit.errors import BrfkitError
-from brfkit.paths import cache_dir
+from brfkit.io.paths import cache_dir
 
 PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "torch", "h5py", "click", "rich", "matplotlib", "tensorboard")
 # Under which names CuPy is distributed.

@@ -11,13 +11,13 @@ from numpy.typing import DTypeLike
 
 from brfkit.backends import get_backend
 from brfkit.backends.base import Backend
-from brfkit.checkpoint import open_checkpoint
+from brfkit.checkpoints.native import open_checkpoint
 from brfkit.data import Dataset, Split
 from brfkit.errors import BrfkitError
 from brfkit.network import Network, Weights
+from brfkit.runs.datasets import load_dataset
+from brfkit.runs.resolve import trained_on
 from brfkit.task import Task
-from brfkit.training.datasets import load_dataset
-from brfkit.training.resolve import trained_on
 
 
 @dataclass(frozen=True)

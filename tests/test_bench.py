@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from brfkit.backends import get_backend
-from brfkit.benchmarks import bench, measure, memory, rates, roofline, workloads
-from brfkit.benchmarks.roofline import LayerSize, Work, count_backward, count_forward, operations
-from brfkit.benchmarks.workloads import SHAPES, PaperShape, make_workload
+from brfkit.bench import bench, measure, memory, rates, roofline, workloads
+from brfkit.bench.roofline import LayerSize, Work, count_backward, count_forward, operations
+from brfkit.bench.workloads import SHAPES, PaperShape, make_workload
 from brfkit.cli import run as run_cli
-from brfkit.cli.bench import SHAPES as SHAPE_NAMES
+from brfkit.cli.commands.bench import SHAPES as SHAPE_NAMES
 from brfkit.codegen.model import build_model
 from brfkit.errors import BrfkitError
 from brfkit.events import Events
@@ -71,7 +71,7 @@ def test_gains_that_do_not_exist_are_reported():
 
 
 def test_trained_weights_are_taken(tmp_path):
-    from brfkit.checkpoint import Checkpoint, save_checkpoint
+    from brfkit.checkpoints.native import Checkpoint, save_checkpoint
 
     made = tiny()
     save_checkpoint(tmp_path / "mine.npz", Checkpoint(made.network, made.weights))

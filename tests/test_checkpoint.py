@@ -16,9 +16,9 @@ import pytest
 import torch
 from test_published import mutate, repack, save, state_dict
 
-from brfkit.checkpoint import Checkpoint, load_checkpoint, open_checkpoint, save_checkpoint
+from brfkit.checkpoints.native import Checkpoint, load_checkpoint, open_checkpoint, save_checkpoint
 from brfkit.errors import BrfkitError
-from brfkit.files import atomic_path, atomic_write, check_writable
+from brfkit.io.atomic import atomic_path, atomic_write, check_writable
 from brfkit.network import recurrent_network
 
 MUTATIONS = 400

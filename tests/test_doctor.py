@@ -13,7 +13,7 @@ import pytest
 from brfkit import doctor
 from brfkit.backends import BACKENDS, available_backends
 from brfkit.cli import run
-from brfkit.cli.doctor import lines
+from brfkit.cli.commands.doctor import lines
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import time
 
 import pytest
 
-from brfkit.files import DAY, atomic_path, atomic_write
+from brfkit.io.atomic import DAY, atomic_path, atomic_write
 
 HALF_WRITTEN = """
 import os, signal, sys
-from brfkit.files import atomic_path
+from brfkit.io.atomic import atomic_path
 with atomic_path(sys.argv[1], force=True) as path:
     path.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)

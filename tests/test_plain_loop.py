@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from brfkit.benchmarks.plain_loop import PlainNetwork, double_gaussian, loss, script, spike, train_step
+from brfkit.bench.plain_loop import PlainNetwork, double_gaussian, loss, script, spike, train_step
 from brfkit.errors import BrfkitError
 from brfkit.network import Network, Weights, recurrent_network
 from brfkit.neurons import get_surrogate

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import torch
 
+from brfkit.checkpoints.published import is_published, read_published
 from brfkit.errors import BrfkitError
-from brfkit.published import is_published, read_published
 
 REFERENCE = os.environ.get("BRFKIT_REFERENCE_DIR")
 UNITS, INPUTS, OUTPUTS = 4, 3, 2
@@ -195,7 +195,7 @@ def test_is_published_tells_torch_files_from_others(tmp_path):
 
 
 def test_torch_is_imported_only_when_a_file_is_read():
-    code = "import sys, brfkit.published, brfkit.checkpoint; sys.exit('torch' in sys.modules)"
+    code = "import sys, brfkit.checkpoints.published, brfkit.checkpoints.native; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

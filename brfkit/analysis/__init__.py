@@ -1,1 +1,1 @@
-"""Looking inside: what a neuron does to frequencies, where it is stable, how its gradient travels."""
+"""Analyses by subject: single neurons, trained networks, error surfaces, runs."""

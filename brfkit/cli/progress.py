@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from brfkit.training.config import LSTM
-from brfkit.training.history import TRAIN
+from brfkit.runs.config import LSTM
+from brfkit.runs.metrics import TRAIN
 
 SECONDS_BETWEEN_LINES = 10.0
 

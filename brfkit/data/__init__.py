@@ -3,9 +3,9 @@
 from brfkit.data.base import Batch, DataFile, Dataset, DataSpec, DenseSplit, EventSplit, Request, Split
 from brfkit.data.binning import PAPER, Binning, bin_events
 from brfkit.data.describing import Description, FileState, describe
-from brfkit.data.fetching import Fetched, fetch
 from brfkit.data.files import data_folder
 from brfkit.data.registry import FileCheck, check_files, dataset_names, dataset_spec, load
+from brfkit.data.remote.fetch import Fetched, fetch
 from brfkit.data.validation import holdout
 
 __all__ = [

@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from brfkit.data.arrayfile import is_path
 from brfkit.data.base import DataFile, DataSpec, EventSplit
 from brfkit.data.files import data_folder, find
 from brfkit.data.registry import check_file, dataset_spec, load
 from brfkit.errors import BrfkitError
+from brfkit.io.arrays import is_path
 
 State = Literal["ok", "different", "damaged", "unchecked", "missing", "generated", "own"]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from brfkit.data.base import DataFile, DataSpec, DenseSplit, Request
 from brfkit.data.files import locate
-from brfkit.data.mat5 import read_arrays
+from brfkit.data.formats.mat5 import read_arrays
 from brfkit.errors import BrfkitError
 
 STEPS = 1300

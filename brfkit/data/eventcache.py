@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 
 from brfkit.data.base import EventSplit
 from brfkit.data.binning import Binning, bin_events
-from brfkit.data.files import MAX_UNPACKED, file_digest, is_packed, one_line, open_unpacked
-from brfkit.data.hdf5 import open_hdf5, read_array, read_names
-from brfkit.data.hdspikes import Labels, read_hdspikes
+from brfkit.data.formats.hdspikes import Labels, read_hdspikes
 from brfkit.errors import BrfkitError
-from brfkit.files import atomic_path
-from brfkit.paths import cache_dir
+from brfkit.io.atomic import atomic_path
+from brfkit.io.hdf5 import open_hdf5, read_array, read_names
+from brfkit.io.paths import cache_dir
+from brfkit.io.streams import MAX_UNPACKED, file_digest, is_packed, one_line, open_unpacked
 
 FORMAT = 1
 _STORED = 1 << 16  # elements of a chunk on disk

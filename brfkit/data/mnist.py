@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from brfkit.data.base import DataFile, DataSpec, DenseSplit, Request
 from brfkit.data.files import locate
-from brfkit.data.idx import read_idx
+from brfkit.data.formats.idx import read_idx
 from brfkit.errors import BrfkitError
 
 SIDE = 28

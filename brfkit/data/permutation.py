@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from brfkit.data.files import one_line, read_bytes
 from brfkit.errors import BrfkitError
+from brfkit.io.streams import one_line, read_bytes
 
 Permutation: TypeAlias = "ArrayLike | str | os.PathLike[str]"
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from brfkit.data.arrayfile import is_path
 from brfkit.data.base import DataFile, Dataset, DataSpec, EventSplit, Request, Split
 from brfkit.data.binning import NAMED, Binning, binning_named
-from brfkit.data.files import content_md5, data_folder, file_digest, find
-from brfkit.data.own import load_own
+from brfkit.data.custom import load_own
+from brfkit.data.files import data_folder, find
 from brfkit.data.permutation import Permutation, time_permutation
 from brfkit.errors import BrfkitError
+from brfkit.io.arrays import is_path
+from brfkit.io.streams import content_md5, file_digest
 
 # Name of a data set -> module of brfkit.data whose SPECS holds it; imported when it is asked for.
 MODULES = {

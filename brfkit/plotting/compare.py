@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from brfkit.analysis.compare import Comparison, Group
+from brfkit.analysis.runs.compare import Comparison, Group
 from brfkit.plotting.style import COLOURS, DASHES, figure, tidy
 
 PANELS = (("accuracy", "accuracy (%)"), ("loss", "loss (nats)"), ("spikes_per_sample", "spikes per sample"))

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from brfkit.plotting.style import BLUE, DASHES, GREEN, RED, figure, tidy
-from brfkit.training.history import TEST, TRAIN, VALIDATION, Row, best_epoch, stop_epoch
+from brfkit.runs.metrics import TEST, TRAIN, VALIDATION, Row, best_epoch, stop_epoch
 
 _LOOK = {TRAIN: (BLUE, DASHES[1]), VALIDATION: (GREEN, DASHES[2]), TEST: (RED, DASHES[0])}
 
 
 def learning_curve(rows: Sequence[Row], title: str, stop_accuracy: float | None = None) -> Any:
     """Loss, accuracy and spikes per sample over the epochs, the best epoch marked (see
-    :func:`brfkit.training.history.best_epoch`)."""
+    :func:`brfkit.runs.metrics.best_epoch`)."""
     fig = figure(11.0, 4.1)
     axes = list(fig.subplots(1, 3))
     panels = (("loss", "loss (nats)"), ("accuracy", "accuracy (%)"), ("spikes_per_sample", "spikes per sample"))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brfkit.analysis.frequency_result import FrequencyResponse
+from brfkit.analysis.neuron.frequency.result import FrequencyResponse
 from brfkit.neurons import get_neuron
 from brfkit.plotting.style import BLACK, COLOURS, DASHES, figure, tidy
 

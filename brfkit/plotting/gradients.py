@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from brfkit.analysis.gradients import GradientFlow
+from brfkit.analysis.network.gradients.profile import GradientFlow
 from brfkit.plotting.style import COLOURS, DASHES, figure, tidy
 
 LOSSES = {"task": "loss of the task", "last": "loss of the last step alone"}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brfkit.analysis.inspect import SATURATED, Inspection, LayerFacts
+from brfkit.analysis.network.inspect.inspection import SATURATED, Inspection, LayerFacts
 from brfkit.neurons import get_neuron
 from brfkit.plotting.inspect_data import confusion_figure, spectrum_figure
 from brfkit.plotting.style import BLACK, BLUE, ORANGE, RED, figure, tidy

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brfkit.analysis.inspect import Inspection
+from brfkit.analysis.network.inspect.inspection import Inspection
+from brfkit.analysis.network.simulate import NetworkSimulation
 from brfkit.plotting.style import BLACK, BLUE, COLOURS, DASHES, figure, tidy
-from brfkit.simulation.trained import NetworkSimulation
 
 NUMBERS = 20  # classes up to which a cell of the confusions shows its number
 LEADS = {"ecg": ((0, 1), (2, 3))}  # channels of level crossings upwards and downwards

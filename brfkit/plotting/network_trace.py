@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brfkit.analysis.network.simulate import NetworkSimulation
 from brfkit.neurons import get_neuron
 from brfkit.plotting.style import BLACK, BLUE, figure, tidy
 from brfkit.plotting.traces import POINTS, SPIKING_STATE, TIME, VECTOR_POINTS, limits, line
-from brfkit.simulation.trained import NetworkSimulation
 
 MANY_CLASSES = 12
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from brfkit.analysis.robustness import Robustness
+from brfkit.analysis.network.robustness import Robustness
 from brfkit.plotting.style import COLOURS, DASHES, figure, tidy
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brfkit.analysis.spectrogram_result import Spectrogram, decibel_below_top
+from brfkit.analysis.neuron.spectrogram.result import Spectrogram, decibel_below_top
 from brfkit.neurons import get_neuron
 from brfkit.plotting.style import BLACK, figure, tidy
 from brfkit.plotting.traces import line

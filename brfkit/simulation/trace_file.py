@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brfkit.errors import BrfkitError
-from brfkit.files import PathLike, atomic_path, atomic_write
+from brfkit.io.atomic import PathLike, atomic_path, atomic_write
 
 SUFFIXES = (".npz", ".h5", ".csv")
 CSV_ROWS = 1000

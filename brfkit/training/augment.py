@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from brfkit.data import Dataset, DenseSplit
 from brfkit.errors import BrfkitError
 from brfkit.events import Events
-from brfkit.training.config import TrainingConfig
+from brfkit.runs.config import TrainingConfig
 
 _STREAM = 7
 

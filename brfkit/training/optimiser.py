@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from brfkit.training.config import TrainingConfig
+from brfkit.runs.config import TrainingConfig
 
 _OPTIMIZERS = {
     "adam": torch.optim.Adam,

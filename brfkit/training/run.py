@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,22 +19,26 @@ from brfkit.backends.base import Backend
 from brfkit.data import Dataset
 from brfkit.errors import BrfkitError
 from brfkit.evaluation import batches
-from brfkit.files import atomic_path, atomic_write
+from brfkit.io.atomic import atomic_path, atomic_write
 from brfkit.memory import peak_bytes
-from brfkit.training.board import Board
-from brfkit.training.config import Config
-from brfkit.training.datasets import load_dataset, split_validation
+from brfkit.runs.config import Config, is_lstm
+from brfkit.runs.datasets import load_dataset, split_validation
+from brfkit.runs.folder import BEST, CURVE, LAST, METRICS, RESULT, RunFolder, Stored
+from brfkit.runs.metrics import TEST, Row, best_epoch, stop_epoch, write_metrics
+from brfkit.runs.provenance import RUN, describe, write_facts
+from brfkit.training.distributed import World
 from brfkit.training.divergence import DivergedError
-from brfkit.training.facts import RUN, describe, write_facts
-from brfkit.training.folder import BEST, CURVE, LAST, METRICS, RESULT, RunFolder, Stored
-from brfkit.training.history import TEST, Row, best_epoch, stop_epoch, write_metrics
-from brfkit.training.loop import Trainer, one_torch_thread
-from brfkit.training.lstm import LstmBackend, LstmTrainer, build_lstm, is_lstm
-from brfkit.training.parallel import World
+from brfkit.training.lstm import LstmBackend, LstmTrainer, build_lstm
 from brfkit.training.spectrum import initialise_omega
 from brfkit.training.start import starting_weights
+from brfkit.training.tensorboard import Board
+from brfkit.training.trainer import Trainer, one_torch_thread
 
 log = logging.getLogger(__name__)
+
+
+Picture = Callable[[Sequence[Row], str, float | None], Any]
+"""Draws learning curves from metrics, a title and the accuracy at which the run stops; returns a figure."""
 
 
 class Observer(Protocol):
@@ -60,7 +64,7 @@ class Silent:
 
 @dataclass(frozen=True)
 class Result:
-    """What a run came to; test figures are those of the best epoch (:func:`brfkit.training.history.best_epoch`).
+    """What a run came to; test figures are those of the best epoch (:func:`brfkit.runs.metrics.best_epoch`).
 
     ``stopped`` says why it ended before its last epoch, ``diverged`` where it went wrong; None otherwise.
     """
@@ -96,6 +100,7 @@ def train(
     observer: Observer | None = None,
     stop: Callable[[], bool] | None = None,
     world: World | None = None,
+    picture: Picture | None = None,
 ) -> Result:
     """Train a network as configured and keep everything in a run folder.
 
@@ -111,6 +116,7 @@ def train(
         observer: is told about progress.
         stop: asked after every epoch; True ends the run early as if its epochs were over.
         world: the processes that share the work; the first of them writes.
+        picture: draws ``learning_curve.png``; None leaves it out.
 
     Raises:
         BrfkitError: bad data or settings, a folder that holds a run already, or files that cannot be written.
@@ -126,7 +132,7 @@ def train(
             facts = describe(dataset, trainer.network.parameter_count(), trainer.backend.name)
             write_facts(folder.path, facts | told)
     world.share(None)
-    run = _Run(folder, dataset, trainer, observer or Silent())
+    run = _Run(folder, dataset, trainer, observer or Silent(), picture)
     if resume and (folder / LAST).exists():
         run.restore(folder.load(LAST))
     with _quiet_collector(), one_torch_thread() if trainer.backend.name == "numba" else nullcontext():
@@ -178,9 +184,11 @@ def _make_trainer(
 class _Run:
     """The epochs of one run and what is written after each."""
 
-    def __init__(self, folder: RunFolder, dataset: Dataset, trainer: Trainer, observer: Observer) -> None:
+    def __init__(
+        self, folder: RunFolder, dataset: Dataset, trainer: Trainer, observer: Observer, picture: Picture | None
+    ) -> None:
         self.folder, self.config, self.dataset = folder, folder.config, dataset
-        self.trainer, self.observer = trainer, observer
+        self.trainer, self.observer, self.picture = trainer, observer, picture
         self.writes = trainer.world.first
         self.rows: list[Row] = []
         self.saved = 0  # rows that the last checkpoint holds
@@ -217,7 +225,7 @@ class _Run:
                 # An interrupt may have come after an epoch was measured and before it was saved: it will be run again.
                 self.rows = self.rows[: self.saved]
                 write_metrics(self.folder / METRICS, self.rows)
-                self._picture()
+                self._draw()
         return None
 
     def _enough(self) -> str | None:
@@ -260,12 +268,12 @@ class _Run:
         meta = {"epoch": self.trainer.epoch, "config": self.config.to_dict(), **meta}
         self.folder.save(name, self.trainer.network, Stored(self.trainer.weights(), meta, arrays))
 
-    def _picture(self) -> None:
-        from brfkit.plotting.curves import learning_curve
-
+    def _draw(self) -> None:
+        if self.picture is None:
+            return
         title = f"{self.config.data.dataset}, {self.config.network.neuron}, seed {self.config.training.seed}"
         with atomic_path(self.folder / CURVE, force=True) as path:
-            learning_curve(self.rows, title, self.config.training.stop_accuracy).savefig(path)
+            self.picture(self.rows, title, self.config.training.stop_accuracy).savefig(path)
 
     def result(self, seconds: float, diverged: str | None) -> Result:
         best = self._best()

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brfkit.checkpoint import Checkpoint, open_checkpoint
+from brfkit.checkpoints.native import Checkpoint, open_checkpoint
+from brfkit.checkpoints.published import is_published
 from brfkit.errors import BrfkitError
 from brfkit.network import Network, Weights
-from brfkit.published import is_published
 
 
 def starting_weights(

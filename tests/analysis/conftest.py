@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from brfkit.analysis.report import report
+from brfkit.reports.build import report
 from tests.analysis.report_page import QUICK, tiny_run
 
 

@@ -10,12 +10,12 @@ import sys
 import numpy as np
 import pytest
 
-from brfkit.analysis.compare import compare, epoch_of_share, figures
-from brfkit.analysis.compare_labels import LONGEST, name_groups
-from brfkit.analysis.compare_tables import curves_csv, duration, to_csv, to_latex, to_markdown, write_table
+from brfkit.analysis.runs.compare import compare, epoch_of_share, figures
+from brfkit.analysis.runs.labels import LONGEST, name_groups
+from brfkit.analysis.runs.tables import curves_csv, duration, to_csv, to_latex, to_markdown, write_table
 from brfkit.errors import BrfkitError
-from brfkit.training.config import Config
-from brfkit.training.history import TEST, TRAIN, VALIDATION, Row, write_metrics
+from brfkit.runs.config import Config
+from brfkit.runs.metrics import TEST, TRAIN, VALIDATION, Row, write_metrics
 from tests.clock import child_seconds
 
 FACTS = {"parameters": 45, "steps": 50, "channels": 2, "classes": 3, "active_inputs": 10.0}

@@ -10,12 +10,12 @@ import sys
 import numpy as np
 import pytest
 
-from brfkit.analysis.frequency import frequency_grid, frequency_response
-from brfkit.analysis.measured import Population, reduce_block
-from brfkit.analysis.measured_kernel import REDUCTIONS
+from brfkit.analysis.neuron.frequency.response import frequency_grid, frequency_response
 from brfkit.errors import BrfkitError
 from brfkit.neurons import NEURONS
 from brfkit.simulation import simulate
+from brfkit.simulation.reduce import Population, reduce_block
+from brfkit.simulation.reduce_kernel import REDUCTIONS
 from tests.cli.conftest import command, environment  # noqa: F401
 
 # Where measuring begins 1e-9 of the start is left, and no gain of these grids is below a thousandth of the largest.

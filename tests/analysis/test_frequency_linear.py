@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from brfkit.analysis.frequency_linear import impulse_response, resonance_of, spectral_radius, system, transfer
-from brfkit.analysis.linear import linearise, transition_matrix
+from brfkit.analysis.neuron.frequency.linear import impulse_response, resonance_of, spectral_radius, system, transfer
+from brfkit.codegen.linearise import linearise, transition_matrix
 from brfkit.codegen.model import build_model
 from brfkit.codegen.python_printer import NUMPY, build
 from brfkit.errors import BrfkitError

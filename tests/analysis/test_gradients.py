@@ -8,18 +8,18 @@ import json
 import numpy as np
 import pytest
 
-from brfkit.analysis.gradients import gradient_flow, loss_gradient
-from brfkit.analysis.gradients_eigen import eigenvalues, trajectory, transitions
-from brfkit.analysis.gradients_flow import Scanned, norms
-from brfkit.analysis.linear import linearise, transition_matrix
+from brfkit.analysis.network.gradients.eigenvalues import eigenvalues, trajectory, transitions
+from brfkit.analysis.network.gradients.flow import Scanned, norms
+from brfkit.analysis.network.gradients.profile import gradient_flow, loss_gradient
 from brfkit.backends import get_backend
-from brfkit.checkpoint import Checkpoint, save_checkpoint
+from brfkit.checkpoints.native import Checkpoint, save_checkpoint
 from brfkit.cli import run
+from brfkit.codegen.linearise import linearise, transition_matrix
 from brfkit.data import load
 from brfkit.network import Layer, Network, recurrent_network
 from brfkit.neurons import NEURONS
+from brfkit.runs.config import Config
 from brfkit.task import Task
-from brfkit.training.config import Config
 
 SPIKING = [name for name, neuron in NEURONS.items() if neuron.spiking]
 # Sums of float64 in another order: a few hundred terms, each rounded to 1e-16 of the largest.
@@ -204,7 +204,7 @@ def test_flow_of_a_network(runs):
 
 def test_norms_are_those_of_the_states(runs):
     data = load("tones", splits=("test",), limit_test=2)
-    from brfkit.checkpoint import load_checkpoint
+    from brfkit.checkpoints.native import load_checkpoint
 
     opened = load_checkpoint(runs[1])
     weights = {n: v.astype(np.float64) for n, v in opened.weights.items()}

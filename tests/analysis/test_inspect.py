@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 import brfkit
-from brfkit.analysis.inspect import SATURATED, inspect_network
-from brfkit.analysis.inspect_measures import data_spectrum, effective, resonance, weight_figures
-from brfkit.checkpoint import Checkpoint, save_checkpoint
+from brfkit.analysis.network.inspect.inspection import SATURATED, inspect_network
+from brfkit.analysis.network.inspect.measures import data_spectrum, effective, resonance, weight_figures
+from brfkit.checkpoints.native import Checkpoint, save_checkpoint
 from brfkit.cli import run
 from brfkit.data import DenseSplit, load
 from brfkit.network import Layer, recurrent_network
 from brfkit.neurons import NEURONS
 from brfkit.plotting.inspect import figures
-from brfkit.training.config import Config
+from brfkit.runs.config import Config
 
 
 def layer_with(neuron, **parameters):

@@ -15,13 +15,13 @@ from brfkit.analysis.landscape.prepare import Request, prepare
 from brfkit.analysis.landscape.run import describe, landscape
 from brfkit.analysis.landscape.store import read_surface
 from brfkit.backends import get_backend
-from brfkit.checkpoint import Checkpoint, save_checkpoint
+from brfkit.checkpoints.native import Checkpoint, save_checkpoint
 from brfkit.cli import run
 from brfkit.data import load
 from brfkit.errors import BrfkitError
 from brfkit.evaluation import evaluate
 from brfkit.network import recurrent_network
-from brfkit.training.config import Config
+from brfkit.runs.config import Config
 
 ONE = {"threads": 1, "backend": "numba"}
 

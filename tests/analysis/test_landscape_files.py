@@ -15,10 +15,10 @@ import pytest
 
 from brfkit.analysis.landscape.run import landscape
 from brfkit.analysis.landscape.store import is_surface, read_surface, write_surface
-from brfkit.checkpoint import Checkpoint, save_checkpoint
+from brfkit.checkpoints.native import Checkpoint, save_checkpoint
 from brfkit.errors import BrfkitError
 from brfkit.network import recurrent_network
-from brfkit.training.config import Config
+from brfkit.runs.config import Config
 from tests.cli.conftest import environment
 
 SMALL = {"samples": 4, "points": 9, "threads": 1, "backend": "numba"}
@@ -186,7 +186,7 @@ def test_resume_refuses_another_surface(checkpoint, tmp_path, change, words):
 
 
 def test_resume_refuses_other_weights(checkpoint, tmp_path):
-    from brfkit.checkpoint import load_checkpoint
+    from brfkit.checkpoints.native import load_checkpoint
 
     out = tmp_path / "s.h5"
     stopped_after(checkpoint, out, 8)

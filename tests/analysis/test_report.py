@@ -12,9 +12,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from brfkit.analysis.report import SECTIONS, TITLES
-from brfkit.analysis.report_parts import Source, number
 from brfkit.cli import run
+from brfkit.reports.build import SECTIONS, TITLES
+from brfkit.reports.parts import Source, number
 from tests.analysis.report_page import QUICK, parse, table, words
 
 
@@ -94,7 +94,7 @@ def test_page_can_be_walked_without_eyes(tree):
 
 
 def test_numbers_are_those_of_the_metrics(report_folder, tree):
-    from brfkit.training.history import best_epoch, read_metrics
+    from brfkit.runs.metrics import best_epoch, read_metrics
 
     rows = read_metrics(report_folder / "metrics.csv")
     best = {row.split: row for row in rows if row.epoch == best_epoch(rows)}["test"]
@@ -128,7 +128,7 @@ def test_every_command_is_one(made_report):
 
 
 def test_remembered_command_cannot_undo_the_run(report_folder, tmp_path):
-    from brfkit.analysis.report_run import train_command
+    from brfkit.reports.run import train_command
 
     assert train_command(Source(str(report_folder)), report_folder).startswith("brfkit train --config ")
     facts = json.loads((report_folder / "run.json").read_text())

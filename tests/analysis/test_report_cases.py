@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import brfkit
-from brfkit.analysis.report import default_out, report
 from brfkit.cli import run
 from brfkit.errors import BrfkitError
+from brfkit.reports.build import default_out, report
 from tests.analysis.report_page import QUICK, SMALL, parse, table, words
 
 

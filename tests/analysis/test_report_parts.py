@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from brfkit.analysis.report import PAPER, SECTIONS
-from brfkit.analysis.report_parts import Note, Section, Source, Table, number
 from brfkit.cli import report as command
-from brfkit.plotting.report import embedded, render_page, render_section, text
 from brfkit.plotting.style import figure
+from brfkit.reports.build import PAPER, SECTIONS
+from brfkit.reports.page import embedded, render_page, render_section, text
+from brfkit.reports.parts import Note, Section, Source, Table, number
 from tests.analysis.report_page import parse, words
 
 

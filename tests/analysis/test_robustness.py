@@ -8,15 +8,15 @@ import json
 import numpy as np
 import pytest
 
-from brfkit.analysis.perturbations import PERTURBATIONS, Streams, Trial, get_perturbation
-from brfkit.analysis.perturbations_input import ChangedSplit, warped_steps
-from brfkit.analysis.perturbations_spikes import DeletingBackend
-from brfkit.analysis.perturbations_weights import parameter_of, quantised, rounded
-from brfkit.analysis.robustness import robustness
+from brfkit.analysis.network.perturbations.input import ChangedSplit, warped_steps
+from brfkit.analysis.network.perturbations.registry import PERTURBATIONS, Streams, Trial, get_perturbation
+from brfkit.analysis.network.perturbations.spikes import DeletingBackend
+from brfkit.analysis.network.perturbations.weights import parameter_of, quantised, rounded
+from brfkit.analysis.network.robustness import robustness
 from brfkit.backends import get_backend
 from brfkit.backends.reference import derive_values
 from brfkit.backends.spike_loss import SpikeLoss
-from brfkit.checkpoint import Checkpoint, save_checkpoint
+from brfkit.checkpoints.native import Checkpoint, save_checkpoint
 from brfkit.cli import robustness as command
 from brfkit.cli import run
 from brfkit.codegen.model import build_model
@@ -26,8 +26,8 @@ from brfkit.evaluation import evaluate
 from brfkit.events import Events
 from brfkit.network import Layer, recurrent_network
 from brfkit.neurons import NEURONS
+from brfkit.runs.config import Config
 from brfkit.task import Task
-from brfkit.training.config import Config
 
 REFERENCE = get_backend("reference")
 INPUTS = [name for name in PERTURBATIONS if name.startswith(("input", "missing", "time"))]
@@ -352,7 +352,7 @@ def test_command(checkpoint, tmp_path, capfd):
 
 
 def test_what_is_finished_stays_when_a_run_is_broken_off(checkpoint, tmp_path, monkeypatch):
-    import brfkit.analysis.robustness as module
+    import brfkit.analysis.network.robustness as module
 
     calls = []
 

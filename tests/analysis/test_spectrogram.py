@@ -9,8 +9,8 @@ import pytest
 from scipy.io import wavfile
 
 from brfkit.analysis import spectrogram as module
-from brfkit.analysis.spectrogram import spectrogram, tuned
-from brfkit.analysis.spectrogram_signal import read_signal
+from brfkit.analysis.neuron.spectrogram.bank import spectrogram, tuned
+from brfkit.analysis.neuron.spectrogram.signal import read_signal
 from brfkit.errors import BrfkitError
 from brfkit.simulation import simulate
 from tests.cli.conftest import command  # noqa: F401

@@ -9,17 +9,17 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from brfkit.analysis.measured import Work
-from brfkit.analysis.stability import rounding_of_a_step, simulate_divergence, stability_map
-from brfkit.analysis.stability_plane import Plane
-from brfkit.checkpoint import Checkpoint, save_checkpoint
+from brfkit.analysis.neuron.stability.map import rounding_of_a_step, simulate_divergence, stability_map
+from brfkit.analysis.neuron.stability.plane import Plane
+from brfkit.checkpoints.native import Checkpoint, save_checkpoint
 from brfkit.codegen.model import build_model
 from brfkit.errors import BrfkitError
 from brfkit.network import Network
 from brfkit.neurons import NEURONS, Neuron, register
 from brfkit.neurons.ops import spike
 from brfkit.neurons.rf import B_OFFSET, OMEGA
-from brfkit.training.resolve import resolve
+from brfkit.runs.resolve import resolve
+from brfkit.simulation.reduce import Work
 from tests.cli.conftest import command  # noqa: F401
 
 RESONATORS = ("brf", "rf", "bhrf", "rf-izhikevich")

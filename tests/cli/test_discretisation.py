@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from brfkit.checkpoint import open_checkpoint
+from brfkit.checkpoints.native import open_checkpoint
 from brfkit.errors import BrfkitError
-from brfkit.training.config import Config
-from brfkit.training.resolve import parse_settings, resolve
+from brfkit.runs.config import Config
+from brfkit.runs.resolve import parse_settings, resolve
 
 QUICK = ("--dataset", "tones", "--hidden", "16", "--limit-train", "60", "--limit-test", "20", "--epochs", "2",
          "--batch-size", "10", "--lr", "0.5", "--threads", "1")  # fmt: skip

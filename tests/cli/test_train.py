@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brfkit.checkpoint import open_checkpoint
+from brfkit.checkpoints.native import open_checkpoint
 
 SMALL = ("--dataset", "tones", "--hidden", "16", "--limit-train", "100", "--limit-test", "50", "--threads", "1")
 TRAIN_KEYS = {
@@ -146,7 +146,7 @@ def test_an_interrupted_run_can_be_resumed(start, command, tmp_path, number, cod
     assert not list(folder.glob(".brfkit-*"))
     last = int(metrics(folder)[-1]["epoch"])
     from brfkit.backends import get_backend
-    from brfkit.training.resolve import resolve
+    from brfkit.runs.resolve import resolve
     from brfkit.training.run import train
 
     assert open_checkpoint(folder).network.layers[0].units == 16

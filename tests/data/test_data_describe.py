@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from brfkit.data import DenseSplit, dataset_names, describe, holdout, load
-from brfkit.data.show import figure
 from brfkit.errors import BrfkitError
+from brfkit.plotting.samples import figure
 
 from .made import own_dense, own_events, recordings, write_own
 

@@ -11,7 +11,7 @@ import scipy.io
 import scipy.sparse
 
 from brfkit.data import check_files, load
-from brfkit.data.mat5 import read_arrays
+from brfkit.data.formats.mat5 import read_arrays
 from brfkit.errors import BrfkitError
 
 from .made import ecg_arrays
@@ -141,12 +141,12 @@ def test_what_a_file_unpacks_to_is_bounded(tmp_path: Path, monkeypatch: pytest.M
     scipy.io.savemat(path, {"a": np.zeros(1000), "b": np.zeros(1000)}, do_compression=True)
     size = 8 + 16 + 16 + 8 + 8 + 8000  # tags, flags, dimensions, name and values of one matrix element
     for limit in (size - 1, size, 2 * size - 1):
-        monkeypatch.setattr("brfkit.data.mat5.MAX_BYTES", limit)
+        monkeypatch.setattr("brfkit.data.formats.mat5.MAX_BYTES", limit)
         with pytest.raises(BrfkitError, match=f"unpacks to more than {limit} bytes"):
             read_arrays(path, ("a",))
-    monkeypatch.setattr("brfkit.data.mat5.MAX_BYTES", 2 * size)
+    monkeypatch.setattr("brfkit.data.formats.mat5.MAX_BYTES", 2 * size)
     assert read_arrays(path, ("a",))["a"].shape == (1, 1000)
-    monkeypatch.setattr("brfkit.data.mat5.MAX_BYTES", 100)
+    monkeypatch.setattr("brfkit.data.formats.mat5.MAX_BYTES", 100)
     with pytest.raises(BrfkitError, match="larger than the 100 bytes"):
         read_arrays(path, ("a",))
 

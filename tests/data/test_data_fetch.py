@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from brfkit.data import DataFile, DataSpec, dataset_spec, fetch
-from brfkit.data.download import Patience
-from brfkit.data.fetching import addresses
+from brfkit.data.remote.download import Patience
+from brfkit.data.remote.fetch import addresses
 from brfkit.errors import BrfkitError
 
 from .server import FileServer, serving
@@ -50,7 +50,7 @@ def spec(server: FileServer, monkeypatch: pytest.MonkeyPatch) -> DataSpec:
 
 def use(monkeypatch: pytest.MonkeyPatch, *files: DataFile) -> DataSpec:
     made = replace(dataset_spec("tones"), name="made", folder="made", files=files)
-    monkeypatch.setattr("brfkit.data.fetching.dataset_spec", lambda _: made)
+    monkeypatch.setattr("brfkit.data.remote.fetch.dataset_spec", lambda _: made)
     return made
 
 
@@ -255,7 +255,7 @@ def test_a_full_disk_leaves_nothing_behind(server: FileServer, tmp_path: Path) -
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000,) * 2)
 from pathlib import Path
-from brfkit.data.download import Patience, download
+from brfkit.data.remote.download import Patience, download
 download(sys.argv[1], Path(sys.argv[2]), Patience(), lambda *_: None)
 """
     part = tmp_path / "a.part"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from brfkit.data.ecg import CLASS_NAMES
-from brfkit.data.levelcross import UNLABELLED, encode_records, level_cross, wave_labels, windows
+from brfkit.data.formats.levelcross import UNLABELLED, encode_records, level_cross, wave_labels, windows
 from brfkit.errors import BrfkitError
 
 BEAT = [(0, "("), (10, "p"), (18, ")"), (30, "("), (35, "N"), (42, ")"), (60, "("), (75, "t"), (90, ")")]

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from brfkit.data import check_files, load
-from brfkit.data.files import content_md5
-from brfkit.data.idx import read_idx
+from brfkit.data.formats.idx import read_idx
 from brfkit.errors import BrfkitError
+from brfkit.io.streams import content_md5
 
 from .made import idx_bytes, mnist_arrays
 

@@ -23,8 +23,8 @@ import numpy as np
 
 from brfkit.backends.cupy_gpu.backend import DeviceBackend
 from brfkit.backends.cupy_gpu.device import Device
-from brfkit.files import atomic_write
-from brfkit.paths import cache_dir
+from brfkit.io.atomic import atomic_write
+from brfkit.io.paths import cache_dir
 
 SHIM = Path(__file__).parent / "shim"
 GUARD = 256

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.gpu_measure import time_points
 from brfkit.analysis.landscape.evaluate import PointEvaluator
 from brfkit.backends.cupy_gpu import layout
-from brfkit.benchmarks.workloads import Workload
+from brfkit.bench.workloads import Workload
 from brfkit.data import DenseSplit
 from brfkit.errors import BrfkitError
 from brfkit.evaluation import evaluate

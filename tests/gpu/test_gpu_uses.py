@@ -15,10 +15,10 @@ from brfkit.backends import get_backend
 from brfkit.data import load
 from brfkit.evaluation import evaluate
 from brfkit.network import recurrent_network
+from brfkit.runs.resolve import resolve
 from brfkit.simulation import simulate
 from brfkit.task import Task
-from brfkit.training.loop import Trainer
-from brfkit.training.resolve import resolve
+from brfkit.training.trainer import Trainer
 
 SETTINGS = {
     "training": {"epochs": 2, "batch_size": 16, "dtype": "float64"},

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from scipy.linalg import expm
 
-from brfkit.analysis.linear import linearise
-from brfkit.analysis.stability import stability_map
-from brfkit.analysis.stability_plane import Plane
+from brfkit.analysis.neuron.stability.map import stability_map
+from brfkit.analysis.neuron.stability.plane import Plane
 from brfkit.backends.reference import ReferenceBackend
+from brfkit.codegen.linearise import linearise
 from brfkit.codegen.model import build_model
 from brfkit.codegen.python_printer import NUMPY, build
 from brfkit.errors import BrfkitError

@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from brfkit.analysis.gradients_eigen import linearise
-from brfkit.analysis.inspect_measures import effective, resonance
+from brfkit.analysis.network.gradients.eigenvalues import linearise
+from brfkit.analysis.network.inspect.measures import effective, resonance
 from brfkit.backends.reference import ReferenceBackend
-from brfkit.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from brfkit.checkpoints.native import Checkpoint, load_checkpoint, save_checkpoint
 from brfkit.codegen.model import build_model
 from brfkit.errors import BrfkitError
 from brfkit.network import Layer, Network, recurrent_network

@@ -11,8 +11,8 @@ import pytest
 from brfkit.backends import get_backend
 from brfkit.data import Dataset, DataSpec, DenseSplit, load
 from brfkit.errors import BrfkitError
+from brfkit.runs.config import Config, TrainingConfig
 from brfkit.training.augment import Augmentation
-from brfkit.training.config import Config, TrainingConfig
 
 LEADS = ((0, 1), (2, 3))
 
@@ -114,7 +114,7 @@ def test_of_settings() -> None:
 
 
 def test_training_sees_changed_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    from brfkit.training.loop import Trainer
+    from brfkit.training.trainer import Trainer
 
     config = Config(training=TrainingConfig(time_stretch=0.2, batch_size=4, seed=5))
     network = dataclasses.replace(config.network, hidden=(3,)).build(4, 2)

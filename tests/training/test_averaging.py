@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from brfkit.backends import get_backend
-from brfkit.checkpoint import load_checkpoint
+from brfkit.checkpoints.native import load_checkpoint
 from brfkit.data import load
 from brfkit.evaluation import evaluate
+from brfkit.runs.config import Config, DataConfig, NetworkConfig, TrainingConfig
 from brfkit.training.averaging import WeightAverage
-from brfkit.training.config import Config, DataConfig, NetworkConfig, TrainingConfig
 from brfkit.training.run import train
 
 CONFIG = Config(

@@ -6,11 +6,11 @@ import pytest
 
 from brfkit.errors import BrfkitError
 from brfkit.neurons import NEURONS, Normal, Uniform
-from brfkit.training.config import Config
-from brfkit.training.config_files import merge, read_config_file
+from brfkit.runs.config import Config
+from brfkit.runs.config_files import merge, read_config_file
+from brfkit.runs.presets import find_preset, preset_names, read_preset
+from brfkit.runs.resolve import parse_settings, published, resolve
 from brfkit.training.lstm import build_lstm
-from brfkit.training.presets import find_preset, preset_names, read_preset
-from brfkit.training.resolve import parse_settings, published, resolve
 
 
 @pytest.mark.parametrize("name", preset_names())

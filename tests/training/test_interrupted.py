@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from brfkit.backends import get_backend
-from brfkit.checkpoint import load_checkpoint
+from brfkit.checkpoints.native import load_checkpoint
 from brfkit.cli import run
-from brfkit.training.resolve import resolve
+from brfkit.runs.resolve import resolve
 from brfkit.training.run import train
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from brfkit.backends import get_backend
-from brfkit.checkpoint import open_checkpoint
+from brfkit.checkpoints.lstm import LstmNetwork, load_lstm, save_lstm
+from brfkit.checkpoints.native import open_checkpoint
 from brfkit.errors import BrfkitError
-from brfkit.training.history import read_metrics
-from brfkit.training.lstm import LstmNetwork, build_lstm, load_lstm, run_lstm, save_lstm
-from brfkit.training.resolve import resolve
+from brfkit.runs.metrics import read_metrics
+from brfkit.runs.resolve import resolve
+from brfkit.training.lstm import build_lstm, run_lstm
 from brfkit.training.run import train
 
 SMALL = {

@@ -11,13 +11,13 @@ from brfkit.backends.base import Trace
 from brfkit.data import load
 from brfkit.errors import BrfkitError
 from brfkit.events import Events
-from brfkit.training.config import Config
+from brfkit.runs.config import Config
+from brfkit.runs.resolve import resolve
 from brfkit.training.divergence import DivergedError, what_went_first
-from brfkit.training.loop import Trainer
 from brfkit.training.optimiser import learning_rate
 from brfkit.training.regularise import RateProbe, drop_input
-from brfkit.training.resolve import resolve
 from brfkit.training.totals import Totals
+from brfkit.training.trainer import Trainer
 
 DATA = load("tones", limit_train=60, limit_test=20)
 

@@ -8,18 +8,19 @@ import pytest
 import torch
 
 from brfkit.backends import get_backend
-from brfkit.checkpoint import load_checkpoint
+from brfkit.checkpoints.native import load_checkpoint
 from brfkit.data import load
 from brfkit.errors import BrfkitError
-from brfkit.training.config import DataConfig
-from brfkit.training.datasets import split_validation
+from brfkit.plotting.curves import learning_curve
+from brfkit.runs.config import DataConfig
+from brfkit.runs.datasets import split_validation
+from brfkit.runs.folder import LAST, RunFolder
+from brfkit.runs.metrics import TEST, VALIDATION, Row, best_epoch, read_metrics, write_metrics
+from brfkit.runs.resolve import resolve
 from brfkit.training.divergence import DivergedError
-from brfkit.training.folder import LAST, RunFolder
-from brfkit.training.history import TEST, VALIDATION, Row, best_epoch, read_metrics, write_metrics
-from brfkit.training.loop import Trainer
 from brfkit.training.optimiser import learning_rate
-from brfkit.training.resolve import resolve
 from brfkit.training.run import METRICS, train
+from brfkit.training.trainer import Trainer
 
 SMALL = {
     "data": {"limit_train": 120, "limit_test": 40},
@@ -40,7 +41,7 @@ def figures(folder):
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "a"
-    return folder, train(small(), folder, get_backend("numba"))
+    return folder, train(small(), folder, get_backend("numba"), picture=learning_curve)
 
 
 def test_folder_holds_the_run(undisturbed):

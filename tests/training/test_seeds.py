@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from brfkit.backends import get_backend
-from brfkit.checkpoint import load_checkpoint
+from brfkit.checkpoints.native import load_checkpoint
 from brfkit.data import load
 from brfkit.errors import BrfkitError
-from brfkit.training.facts import data_hash
-from brfkit.training.history import read_metrics
-from brfkit.training.resolve import resolve
+from brfkit.runs.metrics import read_metrics
+from brfkit.runs.provenance import data_hash
+from brfkit.runs.resolve import resolve
+from brfkit.runs.seeds import parse_seeds, run_seeds, summarise
 from brfkit.training.run import train
-from brfkit.training.seeds import parse_seeds, run_seeds, summarise
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {

@@ -10,7 +10,7 @@ from brfkit.data import DenseSplit, EventSplit, load
 from brfkit.data.tones import OMEGAS
 from brfkit.errors import BrfkitError
 from brfkit.neurons.oscillator import BOUND
-from brfkit.training.resolve import resolve
+from brfkit.runs.resolve import resolve
 from brfkit.training.run import train
 from brfkit.training.spectrum import Spectrum, initialise_omega, input_spectrum
 

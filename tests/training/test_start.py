@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from brfkit.backends import get_backend
-from brfkit.checkpoint import open_checkpoint
+from brfkit.checkpoints.native import open_checkpoint
 from brfkit.errors import BrfkitError
-from brfkit.training.config import NetworkConfig
-from brfkit.training.resolve import resolve
+from brfkit.runs.config import NetworkConfig
+from brfkit.runs.resolve import resolve
 from brfkit.training.run import train
 
 BACKEND = get_backend("numba", threads=1)

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from brfkit.analysis.compare_runs import read_run
+from brfkit.analysis.runs.reading import read_run
 from brfkit.backends import get_backend
-from brfkit.checkpoint import load_checkpoint, open_checkpoint
+from brfkit.checkpoints.native import load_checkpoint, open_checkpoint
 from brfkit.errors import BrfkitError
-from brfkit.training.history import TEST, TRAIN, VALIDATION, Row, best_epoch, read_metrics, stop_epoch
-from brfkit.training.resolve import resolve
+from brfkit.runs.metrics import TEST, TRAIN, VALIDATION, Row, best_epoch, read_metrics, stop_epoch
+from brfkit.runs.resolve import resolve
 from brfkit.training.run import METRICS, train
 
 BACKEND = get_backend("numba", threads=1)

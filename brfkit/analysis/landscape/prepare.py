@@ -16,7 +16,7 @@ from brfkit.analysis.landscape.evaluate import PointEvaluator
 from brfkit.analysis.landscape.pca import pca_directions
 from brfkit.analysis.landscape.surface import Settings
 from brfkit.analysis.landscape.trajectory import kept_files, match_epoch, match_loss, read_kept
-from brfkit.checkpoint import Checkpoint, open_checkpoint
+from brfkit.checkpoints.native import Checkpoint, open_checkpoint
 from brfkit.data import Split
 from brfkit.errors import BrfkitError
 from brfkit.evaluation import BATCH_SIZE, batches

@@ -20,7 +20,7 @@ from brfkit.analysis.landscape.store import read_surface, write_surface
 from brfkit.analysis.landscape.surface import Surface
 from brfkit.analysis.landscape.workers import Crew
 from brfkit.errors import BrfkitError
-from brfkit.files import PathLike, check_writable
+from brfkit.io.atomic import PathLike, check_writable
 
 Progress = Callable[[int, int], None]
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from brfkit.analysis.landscape.directions import Directions
 from brfkit.analysis.landscape.surface import VALUES, Settings, Surface
-from brfkit.data.hdf5 import find_dataset, open_hdf5, read_array
 from brfkit.errors import BrfkitError
-from brfkit.files import PathLike, atomic_path
+from brfkit.io.atomic import PathLike, atomic_path
+from brfkit.io.hdf5 import find_dataset, open_hdf5, read_array
 
 if TYPE_CHECKING:
     import h5py

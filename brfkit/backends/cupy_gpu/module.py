@@ -12,7 +12,7 @@ from typing import Any
 
 from brfkit.backends.cupy_gpu.options import options
 from brfkit.errors import BrfkitError
-from brfkit.paths import cache_dir
+from brfkit.io.paths import cache_dir
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from typing import Any
 from brfkit.backends.numba_cpu.kernels import KernelText
 from brfkit.backends.numba_cpu.shape import Shape
 from brfkit.codegen.model import Model
-from brfkit.paths import cache_dir
+from brfkit.io.paths import cache_dir
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""Trained networks: inspection, gradients through time, robustness."""

@@ -1,0 +1,1 @@
+"""Gradient magnitude back through time."""

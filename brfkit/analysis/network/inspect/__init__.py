@@ -1,0 +1,1 @@
+"""What a trained network has become: parameters, weights, activity, errors."""

@@ -1,0 +1,1 @@
+"""Perturbations of input, spikes and weights."""

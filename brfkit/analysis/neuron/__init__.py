@@ -1,0 +1,1 @@
+"""Single neurons: frequency response, stability, spectrogram."""

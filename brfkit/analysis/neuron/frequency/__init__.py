@@ -1,0 +1,1 @@
+"""Frequency response of neurons, by the transfer function of their update and measured on simulated ones."""

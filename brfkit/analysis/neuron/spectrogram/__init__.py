@@ -1,0 +1,1 @@
+"""A bank of resonators as a spectrogram."""

@@ -1,0 +1,213 @@
+"""Several runs side by side: groups that differ only in the seed, their figures and learning curves. Needs no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brfkit.analysis.runs.labels import Name, name_groups
+from brfkit.analysis.runs.reading import Run, expand, read_run
+from brfkit.errors import BrfkitError
+
+SHARES = (95, 98, 100)
+DEFINITION = (
+    "epoch of N %: the first epoch whose {split} accuracy is at least N % of that of the run's last epoch, run by run; "
+    "of the mean curve: the same for the mean over the runs"
+)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure over the runs of a group: mean, standard deviation (n - 1; 0 for one run), n; nan where none tells."""
+
+    mean: float
+    std: float
+    count: int
+
+    @staticmethod
+    def of(values: Sequence[float | None]) -> Figure:
+        known = np.array([v for v in values if v is not None], np.float64)
+        if not known.size:
+            return Figure(math.nan, math.nan, 0)
+        with np.errstate(invalid="ignore"):  # a run may have diverged
+            return Figure(float(known.mean()), float(known.std(ddof=1)) if known.size > 1 else 0.0, known.size)
+
+
+def epoch_of_share(epochs: NDArray[np.int64], accuracy: NDArray[np.float64], percent: float) -> int:
+    """The first epoch whose accuracy is at least ``percent`` of that of the last epoch."""
+    return int(epochs[np.flatnonzero(accuracy >= percent / 100.0 * accuracy[-1])[0]])
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs whose settings differ only in the seed.
+
+    Attributes:
+        label: name of the group.
+        runs: its members.
+        settings: what tells it from other groups of the same neuron, in words.
+    """
+
+    label: str
+    runs: tuple[Run, ...]
+    settings: str = ""
+
+    @property
+    def hides_settings(self) -> bool:
+        """Whether the label leaves the settings out."""
+        return self.settings not in self.label
+
+    def figure(self, of: Callable[[Run], float | None]) -> Figure:
+        return Figure.of([of(run) for run in self.runs])
+
+    @property
+    def best_accuracy(self) -> float:
+        return max(run.at_best("accuracy") for run in self.runs)
+
+    def common_epochs(self) -> NDArray[np.int64]:
+        """The epochs that all runs of the group have figures of."""
+        common = self.runs[0].epochs
+        for run in self.runs[1:]:
+            common = np.intersect1d(common, run.epochs)
+        return common
+
+    def curve(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+        """Epochs that all runs have (E,), mean and standard deviation (n - 1; 0 for one run) over them (E,)."""
+        common = self.common_epochs()
+        values = np.array([run.curves[name][np.isin(run.epochs, common)] for run in self.runs])  # [runs, E]
+        spread = values.std(0, ddof=1) if len(self.runs) > 1 else np.zeros(values.shape[1])
+        return common, values.mean(0), spread
+
+    def epoch_of_share(self, percent: float) -> Figure:
+        """Over the runs, each against its own last epoch."""
+        return self.figure(lambda run: epoch_of_share(run.epochs, run.curves["accuracy"], percent))
+
+    def mean_curve_epoch(self, percent: float) -> int:
+        epochs, mean, _ = self.curve("accuracy")
+        return epoch_of_share(epochs, mean, percent)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Groups in the order of their first run, the runs that were left out with the reason, and remarks on runs."""
+
+    split: str
+    groups: tuple[Group, ...]
+    left_out: tuple[tuple[str, str], ...]
+    remarks: tuple[str, ...]
+
+    @property
+    def definition(self) -> str:
+        return DEFINITION.format(split=self.split)
+
+
+def compare(folders: Sequence[str | Path], *, split: str = "test", labels: Sequence[str] = ()) -> Comparison:
+    """Read runs and group them over their seeds.
+
+    Args:
+        folders: of runs, or of several seeds (``--seeds``).
+        split: ``test`` or ``validation``: whose figures are compared.
+        labels: names of the groups in their order; without any, they are named after what differs, or after their
+            folders where that is long.
+
+    Raises:
+        BrfkitError: no run could be read, or there are more or fewer labels than groups.
+    """
+    runs: list[Run] = []
+    left_out: list[tuple[str, str]] = []
+    for folder in expand(folders):
+        try:
+            runs.append(read_run(folder, split))
+        except BrfkitError as error:
+            left_out.append((str(folder), str(error).removeprefix(f"{folder}/")))
+    if not runs:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out)
+        raise BrfkitError(f"none of the folders holds a run that can be compared ({reasons})")
+    grouped: dict[str, list[Run]] = {}
+    for run in runs:
+        grouped.setdefault(_identity(run), []).append(run)
+    members = [tuple(group) for group in grouped.values()]
+    if labels and len(labels) != len(members):
+        first = ", ".join(str(group[0].folder) for group in members)
+        raise BrfkitError(f"{len(labels)} labels for {len(members)} groups (those that begin with {first})")
+    names = name_groups([group[0].config.to_dict() for group in members], _folders(members))
+    if labels:
+        names = [Name(label, name.settings) for label, name in zip(labels, names, strict=True)]
+    groups = tuple(Group(n.label, group, n.settings) for n, group in zip(names, members, strict=True))
+    return Comparison(split, groups, tuple(left_out), tuple(_remarks(groups)))
+
+
+def _folders(groups: Sequence[Sequence[Run]]) -> list[str]:
+    """For each group the end of its folder's path that no other group has; without the part of a seed."""
+    paths = [group[0].folder.resolve() for group in groups]
+    paths = [path.parent if path.name.startswith("seed-") else path for path in paths]
+    for parts in range(1, max(len(path.parts) for path in paths) + 1):
+        ends = ["/".join(path.parts[-parts:]) for path in paths]
+        if len(set(ends)) == len(ends):
+            break
+    return ends
+
+
+def _identity(run: Run) -> str:
+    """The settings without those that change no figure of a run, or only its seed."""
+    training = dataclasses.replace(run.config.training, seed=0, keep_weights=False)
+    return repr(dataclasses.replace(run.config, training=training).to_dict())
+
+
+def _remarks(groups: Sequence[Group]) -> list[str]:
+    found: list[str] = []
+    for group in groups:
+        for run in group.runs:
+            if run.diverged:
+                found.append(f"{run.folder} diverged ({run.diverged})")
+            elif not run.finished:
+                found.append(f"{run.folder} is not finished: epoch {run.epochs[-1]} of {run.config.training.epochs}")
+        seeds = [run.seed for run in group.runs]
+        for seed in sorted({s for s in seeds if seeds.count(s) > 1}):
+            found.append(f"{group.label}: seed {seed} is there {seeds.count(seed)} times")
+        lengths = {int(run.epochs[-1]) for run in group.runs}
+        if len(lengths) > 1:
+            found.append(
+                f"{group.label}: runs of {min(lengths)} to {max(lengths)} epochs; its mean ends with the shortest"
+            )
+    return found
+
+
+def figures(group: Group) -> dict[str, Any]:
+    """All figures of a group under the names of the CSV file and the JSON object."""
+    cost = [
+        ("firing_rate", "firing_rate"),
+        ("synaptic_operations", "effective"),
+        ("synaptic_operations_dense", "dense"),
+    ]
+    values: dict[str, Figure] = {
+        "accuracy": group.figure(lambda run: run.at_best("accuracy")),
+        "loss": group.figure(lambda run: run.at_best("loss")),
+        "final_accuracy": group.figure(lambda run: float(run.curves["accuracy"][-1])),
+        "best_epoch": group.figure(lambda run: run.best_epoch),
+        "spikes_per_sample": group.figure(lambda run: run.at_best("spikes_per_sample")),
+        **{name: group.figure(lambda run, key=key: getattr(run.cost, key, None)) for name, key in cost},  # type: ignore[misc]
+        **{f"epoch_{share}": group.epoch_of_share(share) for share in SHARES},
+        "seconds": group.figure(lambda run: run.seconds),
+    }
+    out: dict[str, Any] = {
+        "label": group.label,
+        "dataset": group.runs[0].config.data.dataset,
+        "neuron": group.runs[0].config.network.neuron,
+        "settings": group.settings,
+        "runs": len(group.runs),
+        "seeds": [run.seed for run in group.runs],
+        "epochs": max(int(run.epochs[-1]) for run in group.runs),
+        "parameters": group.runs[0].parameters,
+        "accuracy_best": group.best_accuracy,
+    }
+    for name, figure in values.items():
+        out |= {f"{name}_mean": figure.mean, f"{name}_std": figure.std}
+    return out | {f"curve_epoch_{share}": group.mean_curve_epoch(share) for share in SHARES}

@@ -1,0 +1,123 @@
+"""One run folder, read for comparison with others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brfkit.checkpoints.native import open_checkpoint
+from brfkit.cost import Cost, cost
+from brfkit.errors import BrfkitError
+from brfkit.runs.config import Config
+from brfkit.runs.config_files import read_config_file
+from brfkit.runs.metrics import Row, best_epoch, read_metrics
+from brfkit.runs.provenance import RUN, read_object
+
+CONFIG, METRICS, RESULT = "config.json", "metrics.csv", "result.json"
+CURVES = ("accuracy", "loss", "spikes_per_sample")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run folder holds.
+
+    Attributes:
+        folder: where it is.
+        config: its settings.
+        epochs: int (E,), ascending, 0 is before training.
+        curves: by name (accuracy in percent, loss, spikes_per_sample), float (E,), of the split that was asked for.
+        best_epoch: the one that stands for the run (:func:`brfkit.runs.metrics.best_epoch`).
+        parameters: trained numbers.
+        seconds: of all epochs, training and measuring, whether in one session or in several.
+        cost: per sample, at the best epoch; None where the folder does not tell.
+        finished: whether the run came to its end.
+        diverged: what stopped being finite, or None.
+    """
+
+    folder: Path
+    config: Config
+    epochs: NDArray[np.int64]
+    curves: Mapping[str, NDArray[np.float64]]
+    best_epoch: int
+    parameters: int
+    seconds: float
+    cost: Cost | None
+    finished: bool
+    diverged: str | None
+
+    @property
+    def seed(self) -> int:
+        return self.config.training.seed
+
+    def at_best(self, curve: str) -> float:
+        """A figure of the best epoch."""
+        return float(self.curves[curve][self.epochs == self.best_epoch][0])
+
+
+def expand(folders: Iterable[str | Path]) -> list[Path]:
+    """Every folder once; in place of a folder of ``--seeds`` the runs in it, in the order of the seeds."""
+    found: dict[Path, Path] = {}
+    for folder in map(Path, folders):
+        inside = [path for path in folder.glob("seed-*") if path.is_dir()]
+        inside.sort(key=lambda path: (len(path.name), path.name))
+        for path in inside if inside and not (folder / CONFIG).exists() else [folder]:
+            found.setdefault(path.resolve(), path)
+    return list(found.values())
+
+
+def read_run(folder: Path, split: str = "test") -> Run:
+    """Read a run folder.
+
+    Args:
+        folder: of a run that may still be going on.
+        split: which rows of the metrics count.
+
+    Raises:
+        BrfkitError: it is not a run folder, a file is damaged, or there are no figures of that split.
+    """
+    if not folder.is_dir():
+        raise BrfkitError("there is no such folder")
+    for name in (CONFIG, METRICS):
+        if not (folder / name).is_file():
+            raise BrfkitError(f"it holds no {name}")
+    config = Config.from_dict(read_config_file(folder / CONFIG))
+    rows = read_metrics(folder / METRICS)
+    chosen = {row.epoch: row for row in rows if row.split == split}
+    best = best_epoch(rows, config.training.stop_accuracy)
+    if not chosen or best not in chosen:
+        raise BrfkitError(f"its {METRICS} has no {split} figures of epoch {best}")
+    facts, result = read_object(folder / RUN), read_object(folder / RESULT)
+    parameters = facts.get("parameters", result.get("parameters"))
+    if parameters is None:
+        parameters = open_checkpoint(folder).network.parameter_count()
+    order = sorted(chosen)
+    return Run(
+        folder=folder,
+        config=config,
+        epochs=np.array(order),
+        curves={name: np.array([getattr(chosen[e], name) for e in order], np.float64) for name in CURVES},
+        best_epoch=best,
+        parameters=int(parameters),
+        seconds=sum(row.seconds for row in rows),
+        cost=_cost(config, facts, result, chosen[best]),
+        finished=bool(result) and not result.get("diverged"),
+        diverged=result.get("diverged"),
+    )
+
+
+def _cost(config: Config, facts: Mapping[str, Any], result: Mapping[str, Any], best: Row) -> Cost | None:
+    """From the spikes of each layer, which one layer's total tells and otherwise the end of the run."""
+    network = config.network
+    by_layer = result.get("spikes_by_layer")
+    if len(network.hidden) == 1:
+        by_layer = [best.spikes_per_sample]
+    if by_layer is None or "active_inputs" not in facts or network.neuron == "lstm":
+        return None
+    steps, channels, classes = (int(facts[key]) for key in ("steps", "channels", "classes"))
+    spikes = dict(enumerate(by_layer))
+    return cost(network.hidden, classes, network.recurrent, steps, channels, float(facts["active_inputs"]), spikes)

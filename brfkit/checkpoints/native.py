@@ -1,0 +1,202 @@
+"""Checkpoints: network, weights and whatever a run needs to go on, in one ``.npz`` that NumPy alone can read."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brfkit.checkpoints.published import is_published, read_published
+from brfkit.errors import BrfkitError
+from brfkit.io.atomic import PathLike, atomic_write, read_stored_zip
+from brfkit.network import Network, Weights
+
+FORMAT = "brfkit-checkpoint"
+VERSION = 1
+EXTRA = "extra/"
+META = "meta"
+LSTM_FORMAT = "brfkit-lstm"
+PLAIN_KINDS = "biufcS"  # not U: NumPy makes strings of any 32 bits, which crash later
+RUN_FILES = ("best.npz", "last.npz")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained network.
+
+    Attributes:
+        network: its description.
+        weights: float32 or float64 arrays by name, finite, as ``network.shapes()`` lists them.
+        meta: plain JSON values: epoch, metrics, configuration, history. NaN is allowed, for a run that diverged.
+        extra: further arrays by name, of numbers, booleans or bytes: state of the optimiser, of random generators.
+    """
+
+    network: Network
+    weights: Weights
+    meta: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, NDArray] = field(default_factory=dict)
+
+    @property
+    def sha256(self) -> str:
+        """Identity of network and weights, whatever file they come from; ``meta`` and ``extra`` do not count."""
+        digest = hashlib.sha256(json.dumps(self.network.to_dict(), sort_keys=True).encode())
+        for name in sorted(self.weights):
+            value = self.weights[name]
+            little = np.ascontiguousarray(value, value.dtype.newbyteorder("<"))
+            digest.update(f"\n{name} {little.dtype.str} {little.shape}\n".encode())
+            digest.update(little.tobytes())
+        return digest.hexdigest()
+
+
+def save_checkpoint(path: PathLike, checkpoint: Checkpoint, force: bool = True) -> None:
+    """Write `checkpoint` to `path`, whole or not at all.
+
+    The file has one array per weight under its name, ``meta`` (JSON in bytes with format, version, network,
+    ``checkpoint.meta`` and the names of the extra arrays) and ``extra/<name>`` for the extra arrays.
+
+    Raises:
+        BrfkitError: what is to be saved could not be loaded again, or the file cannot be written.
+    """
+    document = {
+        "format": FORMAT,
+        "version": VERSION,
+        "network": checkpoint.network.to_dict(),
+        "meta": checkpoint.meta,
+        "extra": list(checkpoint.extra),
+    }
+    arrays: dict[str, NDArray] = {}
+    try:
+        arrays[META] = np.array(json.dumps(document, default=_plain).encode())
+        _check_weights(checkpoint.network, checkpoint.weights)
+        arrays |= {name: checkpoint.weights[name] for name in checkpoint.network.shapes()}
+        if not all(name.isprintable() and not name.startswith(EXTRA) for name in arrays):
+            raise BrfkitError(f"layer names must be printable and not start with {EXTRA!r}")
+        arrays |= {EXTRA + name: value for name, value in _plain_arrays(checkpoint.extra)}
+    except (BrfkitError, TypeError, ValueError, RecursionError) as error:
+        raise BrfkitError(f"{path} is not written: {error}") from None
+    with atomic_write(path, "wb", force) as stream:
+        np.savez(stream, **arrays)  # type: ignore[arg-type]
+
+
+def load_checkpoint(path: PathLike) -> Checkpoint:
+    """The checkpoint that :func:`save_checkpoint` wrote to `path`.
+
+    Raises:
+        BrfkitError: the file cannot be read, is damaged or of another format.
+    """
+    try:
+        arrays = {_array_name(name): _array(name, data) for name, data in read_stored_zip(path).items()}
+        network, meta, names = _read_meta(arrays.pop(META, None))
+        extra = {n[len(EXTRA) :]: arrays.pop(n) for n in list(arrays) if n.startswith(EXTRA)}
+        if extra.keys() != set(names):
+            raise BrfkitError("extra arrays are missing or too many; the file is damaged")
+        _check_weights(network, arrays)
+    except BrfkitError as error:
+        message = "".join(c if c.isprintable() else " " for c in str(error)[:400])  # names come from the file
+        raise BrfkitError(message if message.startswith(str(path)) else f"{path}: {message}") from None
+    return Checkpoint(network, {name: arrays[name] for name in network.shapes()}, meta, extra)
+
+
+def open_checkpoint(path: PathLike, neuron: str | None = None) -> Checkpoint:
+    """A checkpoint from a run folder (``best.npz``, else ``last.npz``), a file of this project, or a published ``.pt``.
+
+    Args:
+        path: folder or file.
+        neuron: for a published file, which neuron it holds (see :mod:`brfkit.checkpoints.published`); for a file of
+            this project it may only repeat what the file says.
+
+    Raises:
+        BrfkitError: there is no checkpoint, it cannot be read, or `neuron` does not fit it.
+    """
+    file = Path(path)
+    if file.is_dir():
+        found = [file / name for name in RUN_FILES if (file / name).is_file()]
+        if not found:
+            raise BrfkitError(f"{path} holds neither {' nor '.join(RUN_FILES)}; it is not the folder of a run")
+        file = found[0]
+    elif is_published(file) or file.suffix in (".pt", ".pth"):
+        network, weights, meta = read_published(file, neuron)
+        return Checkpoint(network, weights, {"published": True, **meta})
+    checkpoint = load_checkpoint(file)
+    held = checkpoint.network.layers[0].neuron
+    if neuron not in (None, held):
+        raise BrfkitError(f"{file} holds a network of {held}, not {neuron}; leave --neuron out")
+    return checkpoint
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"meta holds a {type(value).__name__}, which JSON cannot hold")
+
+
+def _plain_arrays(extra: Mapping[str, NDArray]) -> Iterator[tuple[str, NDArray]]:
+    for name, value in extra.items():
+        if not (isinstance(name, str) and name and name.isprintable()):
+            raise BrfkitError(f"extra array {name!r}: the name must be printable text")
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in PLAIN_KINDS:
+            raise BrfkitError(f"extra {name!r} is not an array of numbers, booleans or bytes")
+        yield name, value
+
+
+def _check_weights(network: Network, weights: Mapping[str, NDArray]) -> None:
+    for name, value in weights.items():
+        if value.dtype not in (np.float32, np.float64):
+            raise BrfkitError(f"weight {name} has dtype {value.dtype}; float32 or float64 is needed")
+    network.check(weights)
+
+
+def _array_name(member: str) -> str:
+    if not member.endswith(".npy"):
+        raise BrfkitError(f"member {member[:80]!r} is not an array; this is not a checkpoint of brfkit")
+    return member[: -len(".npy")]
+
+
+def _array(name: str, data: bytes) -> NDArray:
+    """The array of an .npy member; nothing is allocated before the header agrees with the size of the data."""
+    stream = io.BytesIO(data)
+    headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about oddities of a header that is refused in the next lines
+            shape, fortran, dtype = headers[np.lib.format.read_magic(stream)](stream)
+        if dtype.kind not in PLAIN_KINDS:
+            raise TypeError("it holds other than numbers, booleans or bytes")
+        values = np.frombuffer(data, dtype, offset=stream.tell())
+        return values.reshape(shape, order="F" if fortran else "C").copy(order="K")
+    except Exception as error:  # the header is a Python literal, and a damaged one provokes anything
+        raise BrfkitError(f"array {name[:80]!r} cannot be read ({type(error).__name__})") from error
+
+
+def _read_meta(text: NDArray | None) -> tuple[Network, dict[str, Any], list[str]]:
+    """Network, ``Checkpoint.meta`` and the names of the extra arrays."""
+    if text is None or text.dtype.kind != "S" or text.ndim:
+        raise BrfkitError("there is no meta text; this is not a checkpoint of brfkit")
+    try:
+        document = json.loads(text.item())
+        if document["format"] == LSTM_FORMAT:
+            raise BrfkitError("this is an LSTM, a baseline without spikes; its figures are in the folder of its run")
+        if document["format"] != FORMAT:
+            raise ValueError("another format")
+        version, meta, description = document["version"], document["meta"], document["network"]
+        extra = [str(name) for name in document["extra"]]
+        if not isinstance(meta, dict):
+            raise TypeError("meta is not an object")
+    except BrfkitError:
+        raise
+    except Exception as error:  # damaged JSON: ValueError, KeyError, TypeError, RecursionError
+        raise BrfkitError(f"the meta text is damaged ({type(error).__name__})") from error
+    if version != VERSION:
+        raise BrfkitError(f"it has format version {version!r}; this brfkit reads version {VERSION}")
+    try:
+        return Network.from_dict(description), meta, extra
+    except (OverflowError, RecursionError) as error:
+        raise BrfkitError(f"this is not the description of a network ({error})") from error

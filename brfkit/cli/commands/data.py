@@ -1,0 +1,195 @@
+"""``brfkit data``: what data sets there are, fetch them, check them, look at them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from brfkit.cli.options import common, data_dir, print_json, print_table
+from brfkit.cli.progress import progress
+
+_STATES = {"ok": "content verified", "different": "other content than published", "unchecked": "present"}
+
+
+@click.group()
+def command() -> None:
+    """List, download, check and show the data sets.
+
+    \b
+    brfkit data list
+    brfkit data fetch shd
+    brfkit data show ecg --out ecg.png
+    """
+
+
+@command.command("list")
+@data_dir
+@common
+def list_(data_dir: str | None, as_json: bool) -> None:
+    """All data sets, and what of them is on this machine.
+
+    \b
+    brfkit data list
+    """
+    from brfkit.data import dataset_names, describe
+
+    found = [describe(name, data_dir, checksums=False) for name in dataset_names()]
+    if as_json:
+        print_json({"datasets": [d.as_dict() for d in found]})
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("name", "data set", "channels", "steps", "classes", "state"):
+        table.add_column(heading, justify="right" if heading in ("channels", "steps", "classes") else "left")
+    for d in found:
+        sizes = (str(d.channels), str(d.steps), str(len(d.class_names)))
+        table.add_row(d.name, d.title, *sizes, _STATES.get(d.state, d.state))
+    Console().print(table)
+
+
+@command.command()
+@click.argument("name")
+@data_dir
+@common
+def info(name: str, data_dir: str | None, as_json: bool) -> None:
+    """Size, licence, citation, splits and checksums of one data set or file.
+
+    \b
+    brfkit data info ecg
+    """
+    from brfkit.data import describe
+
+    found = describe(name, data_dir, read=True)
+    if as_json:
+        print_json(found.as_dict())
+        return
+    rows: dict[str, Any] = {
+        "shape": f"{found.steps} steps of {found.channels} channels",
+        "labels": f"{len(found.class_names)} classes, one label per {'step' if found.labels_per_step else 'sample'}",
+        "classes": ", ".join(found.class_names),
+    }
+    for split, count in (found.samples or found.published_samples).items():
+        spikes = (found.spikes_per_sample or {}).get(split)
+        rows[split] = f"{count:,} samples" + (f", {spikes:,.0f} spikes each" if spikes else "")
+    for file in found.files:
+        size = f", {file.bytes / 1e6:.1f} MB" if file.bytes is not None else ""
+        rows[file.name] = f"{_STATES.get(file.state, file.state)}{size}" + (
+            f", from {file.url}" if file.state == "missing" else ""
+        )
+    rows |= {"folder": found.folder or "generated, no files", "licence": found.licence, "source": found.citation}
+    print_table(found.title, rows | ({"notes": found.notes} if found.notes else {}))
+
+
+@command.command()
+@click.argument("name")
+@click.option("--mirror", help="Address of a folder that holds the files, asked in place of the usual servers.")
+@click.option("--force", is_flag=True, help="Replace files whose content is not the published one.")
+@data_dir
+@common
+def fetch(name: str, mirror: str | None, force: bool, data_dir: str | None, as_json: bool) -> None:
+    """Download what is missing of a data set; a broken download goes on where it ended.
+
+    \b
+    brfkit data fetch ecg
+    brfkit data fetch shd --data-dir ~/datasets
+    """
+    from brfkit.data import fetch
+
+    with progress(f"fetching {name}", "bytes") as advance:
+        files = fetch(
+            name,
+            data_dir,
+            mirror=mirror,
+            force=force,
+            progress=lambda file, done, total: advance(done, total or max(done, 1)),
+        )
+    if as_json:
+        listed = [{"name": f.name, "path": str(f.path), "bytes": f.bytes, "state": f.state} for f in files]
+        print_json({"dataset": name, "files": listed})
+    else:
+        print_table(name, {f.name: f"{f.state}, {f.path}" for f in files} or {name: "generated, nothing to fetch"})
+
+
+@command.command()
+@click.argument("name")
+@click.option("--sample", "samples", multiple=True, type=click.IntRange(0), help="Number of a sample; repeatable.")
+@click.option("--split", default="test", show_default=True)
+@click.option("--binning", type=click.Choice(["full", "paper"]), help="Event data: how spikes become steps.")
+@click.option("--out", type=click.Path(dir_okay=False), help="Picture (.png, .svg or .pdf).  [default: NAME.png]")
+@click.option("--force", is_flag=True, help="Overwrite the picture.")
+@data_dir
+@common
+def show(
+    name: str,
+    samples: tuple[int, ...],
+    split: str,
+    binning: str | None,
+    out: str | None,
+    force: bool,
+    data_dir: str | None,
+    as_json: bool,
+) -> None:
+    """Draw samples: rasters of spikes, images and their sequences, channels and labels.
+
+    \b
+    brfkit data show shd --sample 3 --sample 17 --out shd.png
+    """
+    from pathlib import Path
+
+    from brfkit.data import load
+    from brfkit.io.atomic import atomic_path, check_writable
+    from brfkit.plotting.samples import figure
+
+    target = Path(out or f"{Path(name).stem}.png")
+    if target.suffix not in (".png", ".svg", ".pdf"):
+        raise click.BadParameter(f"{target} must end in .png, .svg or .pdf", param_hint="--out")
+    check_writable(target, force)
+    data = load(name, data_dir=data_dir, splits=(split,), binning=binning)
+    drawn = figure(data, split=split, samples=samples or (0, 1, 2))
+    with atomic_path(target, force) as path:
+        drawn.savefig(path)
+    if as_json:
+        print_json({"dataset": name, "split": split, "samples": list(samples or (0, 1, 2)), "out": str(target)})
+    else:
+        click.echo(str(target))
+
+
+@command.command()
+@click.argument("records", nargs=-1, required=True, type=click.Path())
+@click.option("--out", type=click.Path(dir_okay=False), required=True, help="Data set to write (.npz).")
+@click.option(
+    "--delta", type=click.FloatRange(0, min_open=True), default=0.1, show_default=True, help="Level distance."
+)
+@click.option("--steps", type=click.IntRange(1), default=1300, show_default=True, help="Length of a sample.")
+@click.option("--annotator", default="q1c", show_default=True, help="Suffix of the annotation files.")
+@click.option("--force", is_flag=True, help="Overwrite the file.")
+@common
+def encode(
+    records: tuple[str, ...], out: str, delta: float, steps: int, annotator: str, force: bool, as_json: bool
+) -> None:
+    """Encode raw ECG recordings (WFDB) by level crossing as a data set of one's own.
+
+    RECORDS are paths without suffix; header, signal and annotations lie beside each other. Needs the package wfdb.
+
+    \b
+    brfkit data encode qtdb/sel100 qtdb/sel102 --out qtdb.npz
+    brfkit train --dataset qtdb.npz --test-fraction 0.2
+    """
+    import numpy as np
+
+    from brfkit.data.ecg import ECG
+    from brfkit.data.formats.levelcross import encode_records
+    from brfkit.io.atomic import atomic_write, check_writable
+
+    check_writable(out, force)
+    split = encode_records(records, delta=delta, steps=steps, annotator=annotator)
+    with atomic_write(out, force=force) as stream:
+        np.savez_compressed(stream, x_train=split.x, y_train=split.y, class_names=np.array(ECG.class_names))
+    counts = {"samples": len(split), "steps": steps, "records": len(records), "out": out}
+    if as_json:
+        print_json(counts)
+    else:
+        print_table("Encoded", counts)

@@ -1,0 +1,144 @@
+"""``brfkit inspect``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from brfkit.cli.options import common, computing, data_dir, number, print_json
+
+FORMATS = ("png", "svg", "pdf")
+
+
+def _samples(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
+    try:
+        numbers = tuple(int(part) for part in value.split(",") if part.strip())
+        if any(n < 0 for n in numbers):
+            raise ValueError
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no list of sample numbers such as 0,5,7") from None
+    return numbers
+
+
+@click.command()
+@click.argument("checkpoint", type=click.Path())
+@click.option("--dataset", help="Data set, or a file.  [default: the one that the run was trained on]")
+@click.option("--neuron", help="For a published file: which neuron it holds (brf, rf, bhrf).")
+@click.option("--samples", type=click.IntRange(1), default=1000, show_default=True, help="Take the first N samples.")
+@click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True)
+@click.option("--show", metavar="A,B,…", callback=_samples, default="0,1", show_default=True,
+              help="Samples whose spikes and states are drawn.")  # fmt: skip
+@click.option("--permutation", type=click.Path(dir_okay=False), help="psmnist: order of the pixels (.npy).")
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
+@click.option("--out", type=click.Path(file_okay=False), help="Folder for pictures, CSV and JSON; made if missing.")
+@click.option("--format", "suffix", type=click.Choice(FORMATS), multiple=True, default=("png",), show_default=True,
+              help="Of the pictures; may be given more than once.")  # fmt: skip
+@click.option("--force", is_flag=True, help="Overwrite what is in --out.")
+@data_dir
+@computing
+@common
+def command(checkpoint: str, as_json: bool, show: tuple[int, ...], out: str | None, suffix: tuple[str, ...],
+            force: bool, **options: Any) -> None:  # fmt: skip
+    """What is inside a trained network.
+
+    Parameters and the frequencies that they stand for, weights, activity of neurons by class, dead and saturated
+    neurons, spectrum of the data beside the learned ω, confusions, and single samples.
+
+    \b
+    brfkit inspect runs/ecg --out inspection
+    brfkit inspect smnist_brf.pt --dataset smnist --neuron brf --out inspection --show 0,3 --format png --format pdf
+    """
+    from brfkit.analysis.network.inspect.inspection import inspect_network
+    from brfkit.cli.progress import progress
+
+    folder = None if out is None else _folder(out, force)
+    samples = {} if folder is None else _of_samples(checkpoint, show, options)
+    with progress("running", "samples") as advance:
+        found = inspect_network(checkpoint, progress=advance, **options)
+    written = [] if folder is None else _write(folder, found, samples, tuple(dict.fromkeys(suffix)), force)
+    if as_json:
+        print_json({**found.to_dict(), "out": out, "files": written})
+    else:
+        _report(found, out, written)
+
+
+def _folder(out: str, force: bool) -> Path:
+    from brfkit.errors import BrfkitError
+
+    folder = Path(out).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not force and any(folder.iterdir()):
+            raise BrfkitError(f"{out} is not empty; --force overwrites what is in it")
+    except OSError as error:
+        raise BrfkitError(f"{out} cannot be used: {error.strerror}") from error
+    return folder
+
+
+def _write(
+    folder: Path, found: Any, samples: dict[str, Callable[[], Any]], suffixes: tuple[str, ...], force: bool
+) -> list[str]:
+    """Numbers and pictures; returns the names of the files."""
+    from brfkit.analysis.network.inspect.files import write_numbers
+    from brfkit.io.atomic import atomic_path
+    from brfkit.plotting.inspect import figures
+
+    written = write_numbers(folder, found, force)
+    for name, draw in {**figures(found), **samples}.items():
+        picture = draw()
+        for suffix in suffixes:
+            with atomic_path(folder / f"{name}.{suffix}", force) as path:
+                picture.savefig(path)
+            written.append(f"{name}.{suffix}")
+    return written
+
+
+def _of_samples(checkpoint: str, show: tuple[int, ...], options: dict[str, Any]) -> dict[str, Callable[[], Any]]:
+    """Pictures of single samples: spikes, states, outputs; where every step has a label, these over the signal."""
+    from brfkit.analysis.network.simulate import simulate_network
+    from brfkit.plotting.inspect_data import labels_figure
+    from brfkit.plotting.network_trace import network_figure
+
+    names = ("dataset", "neuron", "split", "permutation", "dtype", "backend", "threads", "data_dir", "seed")
+    settings = {name: options[name] for name in names}
+    if options["backend"] == "reference":
+        settings["dtype"] = None  # it has float64 only
+    runs = [simulate_network(checkpoint, sample=number, **settings) for number in show]
+    found: dict[str, Callable[[], Any]] = {f"sample-{run.sample}": partial(network_figure, run) for run in runs}
+    if runs and not isinstance(runs[0].label, int):
+        found["labels"] = partial(labels_figure, runs)
+    return found
+
+
+def _report(found: Any, out: str | None, written: list[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    summary = found.to_dict()
+    title = f"{found.name}: {found.neuron} on {found.samples:,} {found.split} samples of {found.dataset}"
+    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="bold")
+    table.add_column()
+    for name in ("accuracy", "loss", "spikes_per_sample", "parameters"):
+        table.add_row(name, number(summary[name]))
+    for name, layer in summary["layers"].items():
+        for key, value in layer.items():
+            table.add_row(f"{name} {key}", _cell(value))
+    for name, figures in summary["weights"].items():
+        table.add_row(name, "  ".join(f"{key} {value:.4g}" for key, value in figures.items()))
+    Console().print(table)
+    if out is not None:
+        click.echo(f"written to {out}: {', '.join(written)}")
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        return "  ".join(f"{key} {figure:.4g}" for key, figure in value.items())
+    if isinstance(value, list):
+        some = ", ".join(map(str, value[:12])) + (" …" if len(value) > 12 else "")
+        return f"{len(value)}: {some}" if value else "none"
+    return number(value)

@@ -1,0 +1,216 @@
+"""``brfkit landscape``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from brfkit.cli.checks import PICTURES, suffix
+from brfkit.cli.options import common, computing, data_dir, print_json, print_table
+from brfkit.cli.progress import progress
+
+if TYPE_CHECKING:
+    from brfkit.analysis.landscape.run import Landscape
+    from brfkit.analysis.landscape.workers import Crew
+
+VALUES = ("loss", "accuracy", "spikes_per_sample")
+
+
+@click.command()
+@click.argument("checkpoints", type=click.Path(), nargs=-1, required=True, metavar="CHECKPOINT...")
+@click.option("--dataset", help="Data set, or a file.  [default: the one that the run was trained on]")
+@click.option("--neuron", metavar="NAME[,NAME…]",
+              help="For published files: which neuron they hold; one for all or one for each.")  # fmt: skip
+@click.option("--permutation", type=click.Path(dir_okay=False), help="psmnist: order of the pixels (.npy).")
+@click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True,
+              help="Samples that the loss is taken on.")  # fmt: skip
+@click.option("--samples", type=click.IntRange(1), help="Take the first N of them.")
+@click.option("--sample-seed", type=click.IntRange(0), help="Draw the N samples with this seed instead.")
+@click.option("--points", type=click.IntRange(2), default=50, show_default=True,
+              help="Points per axis; an odd number holds the centre.")  # fmt: skip
+@click.option("--bound", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True,
+              help="Coordinates go from -BOUND to BOUND.")  # fmt: skip
+@click.option("--slice", "line", is_flag=True, help="Along the first direction only.")
+@click.option("--directions", type=click.Choice(["filter", "pca"]), default="filter", show_default=True,
+              help="Random and filter-normalised, or where training moved most (train --keep-weights).")  # fmt: skip
+@click.option("--parameters", default="weights", show_default=True, metavar="NAMES",
+              help="What moves: weights (W_in and W_rec of the spiking layers), all, or names such as "
+                   "omega,b_offset or readout.w_in.")  # fmt: skip
+@click.option("--match-loss", type=float, metavar="L",
+              help="Centre: the kept epoch whose loss on these samples is nearest to L.")  # fmt: skip
+@click.option("--match-epoch", type=click.IntRange(0), metavar="N", help="Centre: the weights kept after epoch N.")
+@click.option("--hessian", type=click.IntRange(0), default=0, show_default=True, metavar="K",
+              help="Also take the K largest eigenvalues of the Hessian.")  # fmt: skip
+@click.option("--hessian-samples", type=click.IntRange(1), default=100, show_default=True,
+              help="Samples for that.")  # fmt: skip
+@click.option("--hessian-step", type=click.FloatRange(0, min_open=True), default=0.01, show_default=True,
+              help="Length of the finite difference, relative to the norm of the weights.")  # fmt: skip
+@click.option("--radius", type=click.FloatRange(0, min_open=True), default=0.25, show_default=True,
+              help="Of the sharpness, in units of α and β.")  # fmt: skip
+@click.option("--out", type=click.Path(dir_okay=False), callback=suffix((".h5",)),
+              help="Write the surface: .h5; of several, OUT-NAME.h5 each.")  # fmt: skip
+@click.option("--plot", type=click.Path(dir_okay=False), callback=suffix(PICTURES),
+              help="Draw it: .png, .svg or .pdf; several side by side.")  # fmt: skip
+@click.option("--html", type=click.Path(dir_okay=False), callback=suffix((".html",)),
+              help="One page that can be turned and zoomed, without a network; needs plotly.")  # fmt: skip
+@click.option(
+    "--show", type=click.Choice(VALUES), default="loss", show_default=True, help="What --plot and --html show."
+)
+@click.option("--log", is_flag=True, help="Colours and heights of --plot and --html on a logarithmic scale.")
+@click.option("--resume", is_flag=True, help="Go on with the surface in --out.")
+@click.option("--force", is_flag=True, help="Overwrite --out, --plot and --html.")
+@click.option("--block", type=click.IntRange(1), default=16, show_default=True,
+              help="Points between two writes of --out; changes no result.")  # fmt: skip
+@click.option("--batch-size", type=click.IntRange(1), default=256, show_default=True, help="Samples at a time.")
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
+@click.option("--worker-timeout", type=click.FloatRange(1), default=30.0, show_default=True, metavar="SECONDS",
+              help="Under torchrun: silence after which a process counts as dead.")  # fmt: skip
+@data_dir
+@computing
+@common
+def command(checkpoints: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """The error surface around a trained network.
+
+    CHECKPOINT is a run folder, a checkpoint of this project, a .pt file of the published implementation, or a surface
+    (.h5) that is there already. Several are drawn on common axes and on their own. Every finished block is in --out;
+    after Ctrl-C or a crash --resume goes on. Started by torchrun, the processes share the work.
+
+    \b
+    brfkit landscape runs/smnist --points 51 --samples 1000 --out surface.h5 --plot surface.png
+    brfkit landscape runs/ecg --directions pca --out pca.h5 --plot pca.png --html pca.html
+    brfkit landscape brf.h5 alif.h5 --plot both.png
+    torchrun --nproc-per-node 4 -m brfkit landscape runs/smnist --threads 1 --out surface.h5
+    """
+    pictures = {name: options.pop(name) for name in ("plot", "html", "show", "log")}
+    out = options.pop("out")
+    if options["resume"] and out is None:
+        raise click.UsageError("--resume needs --out, the surface to go on with.")
+    if options["line"] and pictures["html"] is not None:
+        raise click.UsageError("--slice has no surface for --html; use --plot.")
+    neurons = _neurons(options.pop("neuron"), len(checkpoints))
+    with _crew(options.pop("worker_timeout")) as crew:
+        writes = crew is None or crew.writes
+        if writes:
+            _check_files(pictures, options["force"])
+        files = _names(checkpoints, out)
+        found = [
+            _one(checkpoint, file, crew, neuron=neuron, **options)
+            for checkpoint, file, neuron in zip(checkpoints, files, neurons, strict=True)
+        ]
+    surfaces = [landscape for landscape in found if landscape is not None]
+    if writes:
+        written = _draw(surfaces, options["force"], **pictures)
+        _report(surfaces, as_json, written)
+
+
+def _neurons(given: str | None, count: int) -> Sequence[str | None]:
+    if given is None:
+        return [None] * count
+    names = [name.strip() or None for name in given.split(",")]
+    if len(names) not in (1, count):
+        raise click.UsageError(f"--neuron names {len(names)} neurons for {count} checkpoints.")
+    return names * count if len(names) == 1 else names
+
+
+@contextmanager
+def _crew(patience: float) -> Iterator[Crew | None]:
+    """The processes that torchrun has started; None where this one is alone."""
+    from brfkit.analysis.landscape.workers import Crew, launched
+
+    if not launched():
+        yield None
+        return
+    crew = Crew(patience)
+    try:
+        yield crew
+    finally:
+        crew.close()
+
+
+def _check_files(pictures: dict[str, Any], force: bool) -> None:
+    from brfkit.io.atomic import check_writable
+
+    for name in ("plot", "html"):
+        if pictures[name] is not None:
+            check_writable(pictures[name], force)
+    if pictures["html"] is not None:
+        import plotly  # noqa: F401  # before hours of work, not after
+
+
+def _names(checkpoints: tuple[str, ...], out: str | None) -> list[str | None]:
+    """A file for each surface."""
+    if out is None or len(checkpoints) == 1:
+        return [out] * len(checkpoints)
+    names: list[str | None] = []
+    for checkpoint in checkpoints:
+        stem, number = Path(checkpoint).resolve().stem, 1
+        file = Path(out).with_stem(f"{Path(out).stem}-{stem}")
+        while str(file) in names:
+            number += 1
+            file = Path(out).with_stem(f"{Path(out).stem}-{stem}-{number}")
+        names.append(str(file))
+    return names
+
+
+def _one(checkpoint: str, out: str | None, crew: Crew | None, **options: Any) -> Landscape | None:
+    from brfkit.analysis.landscape.run import Curvature, describe, landscape
+    from brfkit.analysis.landscape.store import is_surface, read_surface
+
+    wanted = Curvature(*(options.pop(name) for name in ("hessian", "hessian_samples", "hessian_step")))
+    if is_surface(checkpoint):
+        return describe(read_surface(checkpoint), options["radius"], checkpoint)
+    if crew is not None:
+        from brfkit.analysis.landscape.workers import restarts, threads_per_process
+        from brfkit.backends.threads import default_threads
+
+        options["resume"] = options["resume"] or (restarts() > 0 and out is not None)
+        options["threads"] = options["threads"] or threads_per_process(default_threads())
+    with ExitStack() as stack:
+        if crew is None or crew.writes:
+            options["progress"] = stack.enter_context(progress(f"{Path(checkpoint).name}: evaluating", "points"))
+        try:
+            return landscape(checkpoint, out=out, crew=crew, curvature=wanted, **options)
+        except KeyboardInterrupt:
+            if out is not None and Path(out).exists() and (crew is None or crew.writes):
+                done = read_surface(out).done
+                click.echo(f"{out} holds {done.sum()} of {len(done)} points; --resume goes on", err=True)
+            raise
+
+
+def _draw(found: list[Landscape], force: bool, plot: str | None, html: str | None, show: str, log: bool) -> list[str]:
+    """Names of the pictures that were made."""
+    from brfkit.io.atomic import atomic_path, atomic_write
+
+    if plot is not None:
+        from brfkit.plotting.landscape.surfaces import landscape_figure
+
+        with atomic_path(plot, force) as path:
+            landscape_figure([one.surface for one in found], show, log).savefig(path)
+    if html is not None:
+        from brfkit.plotting.landscape.html import landscape_page
+
+        with atomic_write(html, "w", force) as stream:
+            stream.write(landscape_page([one.surface for one in found], show, log))
+    return [file for file in (plot, html) if file is not None]
+
+
+def _report(found: list[Landscape], as_json: bool, written: list[str]) -> None:
+    if as_json:
+        rows = [one.to_dict() for one in found]
+        print_json({**rows[0], "pictures": written} if len(rows) == 1 else {"surfaces": rows, "pictures": written})
+        return
+    for one in found:
+        rows_of = {name: _text(value) for name, value in one.to_dict().items() if value is not None}
+        name = rows_of.pop("checkpoint")
+        print_table(f"{name}: {rows_of.pop('neuron')} on {rows_of.pop('dataset')}", rows_of)
+    if written:
+        click.echo(f"written: {', '.join(written)}")
+
+
+def _text(value: Any) -> Any:
+    """Several numbers in one cell."""
+    return ", ".join(f"{number:.4g}" for number in value) if isinstance(value, tuple | list) else value

@@ -1,0 +1,84 @@
+"""``brfkit report``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from brfkit.cli.commands.robustness import NAMES
+from brfkit.cli.options import common, computing, data_dir, limit_threads, print_json
+from brfkit.cli.progress import progress
+
+SECTIONS = ("run", "curves", "inspect", "robustness", "gradients", "landscape")
+PAPER = ("input-noise", "spike-deletion", "synaptic-noise", "bit-precision")
+
+
+def _sections(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+    for name in names:
+        if name not in SECTIONS:
+            raise click.BadParameter(f"there is no section {name!r}; there are {', '.join(SECTIONS)}")
+    if not names:
+        raise click.BadParameter(f"name at least one of {', '.join(SECTIONS)}")
+    return names
+
+
+def _page(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not value.endswith((".html", ".htm")):
+        raise click.BadParameter(f"{value!r} must end in .html")
+    return value
+
+
+@click.command()
+@click.argument("checkpoint", type=click.Path(), metavar="RUN")
+@click.option("--dataset", help="Data set, or a file.  [default: the one that the run was trained on]")
+@click.option("--neuron", help="For a published file: which neuron it holds (brf, rf, bhrf).")
+@click.option("--out", type=click.Path(dir_okay=False), callback=_page,
+              help="The page.  [default: RUN/report.html; for a file NAME-report.html here]")  # fmt: skip
+@click.option("--sections", metavar="A,B,…", callback=_sections, default=",".join(SECTIONS), show_default=True,
+              help="What is on the page.")  # fmt: skip
+@click.option("--samples", type=click.IntRange(1), default=512, show_default=True,
+              help="Run the first N test samples; gradients take at most 16.")  # fmt: skip
+@click.option("--perturbation", "perturbations", type=click.Choice(NAMES), multiple=True, default=PAPER,
+              show_default=True, help="Of the robustness; may be given more than once.")  # fmt: skip
+@click.option("--repeats", type=click.IntRange(1), default=3, show_default=True,
+              help="Evaluations per level of a perturbation.")  # fmt: skip
+@click.option("--surface", "surfaces", type=click.Path(exists=True, dir_okay=False), multiple=True,
+              help="A surface of brfkit landscape; those in the run folder are found without it.")  # fmt: skip
+@click.option("--permutation", type=click.Path(dir_okay=False), help="psmnist: order of the pixels (.npy).")
+@click.option("--force", is_flag=True, help="Overwrite the page.")
+@data_dir
+@computing
+@common
+def command(checkpoint: str, as_json: bool, **options: Any) -> None:
+    """One HTML page about a trained network.
+
+    Settings and results, learning curves, inspection, robustness, gradient flow, and the error surface where one lies
+    in the run folder. The page needs no connection and no script, and names the command that makes each figure. After
+    Ctrl-C it holds the sections that were finished.
+
+    \b
+    brfkit report runs/ecg
+    brfkit report runs/ecg --sections run,curves,inspect --samples 100 --out ecg.html
+    brfkit report ecg_brf.pt --dataset ecg --neuron brf --surface surface.h5
+    """
+    from brfkit.reports.build import report
+
+    limit_threads(options["threads"])
+    options["perturbations"] = tuple(dict.fromkeys(options["perturbations"]))
+    made = report(checkpoint, watch=progress, **options)
+    for name, reason in made.skipped.items():
+        click.echo(f"{name} is not in the report: {reason}", err=True)
+    if as_json:
+        print_json(made.to_dict())
+    else:
+        _report(made)
+
+
+def _report(made: Any) -> None:
+    from brfkit.cli.options import print_table
+
+    rows = {**made.headline, "sections": ", ".join(made.sections), "figures": len(made.figures)}
+    print_table(f"Report of {made.checkpoint}", {**rows, "size (KiB)": made.size // 1024, "seconds": made.seconds})
+    click.echo(f"written: {made.out}")

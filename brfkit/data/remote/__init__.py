@@ -1,0 +1,1 @@
+"""Downloading data sets, every file checked against its published checksum."""

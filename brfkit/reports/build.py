@@ -1,0 +1,232 @@
+"""One page about a trained network: run, learning curves, inspection, robustness, gradient flow, error surface."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from brfkit.analysis.network.perturbations.registry import get_perturbation
+from brfkit.errors import BrfkitError
+from brfkit.io.atomic import atomic_write, check_writable
+from brfkit.reports.network import gradients_section, inspect_section, robustness_section
+from brfkit.reports.parts import Advance, Section, Source, Watch
+from brfkit.reports.run import curves_section, is_lstm_run, run_config, run_section
+from brfkit.reports.surface import landscape_section
+from brfkit.subject import open_subject
+
+PAPER = ("input-noise", "spike-deletion", "synaptic-noise", "bit-precision")
+SECTIONS: dict[str, Callable[[Source, Watch], Section]] = {
+    "run": run_section,
+    "curves": curves_section,
+    "inspect": inspect_section,
+    "robustness": robustness_section,
+    "gradients": gradients_section,
+    "landscape": landscape_section,
+}
+TITLES = {
+    "run": "Run",
+    "curves": "Learning curves",
+    "inspect": "Inside the network",
+    "robustness": "Robustness",
+    "gradients": "Gradient flow",
+    "landscape": "Error surface",
+}
+COMPUTED = ("inspect", "robustness", "gradients")
+NOT_FOR_LSTM = (*COMPUTED, "landscape")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What :func:`report` returns.
+
+    Attributes:
+        checkpoint, out: where it was read and written.
+        sections: names of those that are on the page.
+        skipped: why a section is not, by its name.
+        figures: names of the pictures.
+        commands: the lines that make a picture on its own, by its name.
+        headline: the figures at the top of the page.
+        size: of the page, bytes.
+        seconds: wall time.
+    """
+
+    checkpoint: str
+    out: str
+    sections: tuple[str, ...]
+    skipped: dict[str, str]
+    figures: tuple[str, ...]
+    commands: dict[str, tuple[str, ...]]
+    headline: dict[str, str]
+    size: int
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object of the command."""
+        return {
+            "checkpoint": self.checkpoint,
+            "out": self.out,
+            "sections": list(self.sections),
+            "skipped": self.skipped,
+            "figures": list(self.figures),
+            "commands": {name: list(lines) for name, lines in self.commands.items()},
+            "headline": self.headline,
+            "bytes": self.size,
+            "seconds": self.seconds,
+        }
+
+
+def default_out(checkpoint: str | Path) -> Path:
+    """``report.html`` in a run folder; for a file ``<name>-report.html`` in the current folder."""
+    path = Path(checkpoint)
+    return path / "report.html" if path.is_dir() else Path(f"{path.stem}-report.html")
+
+
+def report(
+    checkpoint: str | Path,
+    dataset: str | None = None,
+    *,
+    out: str | Path | None = None,
+    sections: Sequence[str] = tuple(SECTIONS),
+    samples: int = 512,
+    repeats: int = 3,
+    perturbations: Sequence[str] = PAPER,
+    surfaces: Sequence[str | Path] = (),
+    neuron: str | None = None,
+    permutation: Any = None,
+    backend: str = "auto",
+    threads: int | None = None,
+    data_dir: str | Path | None = None,
+    seed: int = 0,
+    force: bool = False,
+    watch: Watch | None = None,
+) -> Report:
+    """Write one HTML page that needs nothing but itself: pictures, styles and numbers are in it, scripts are not.
+
+    A section that cannot be made (no history of a published file, no surface) says so on the page. An interrupt writes
+    the sections that are finished before it goes on.
+
+    Args:
+        checkpoint: run folder, checkpoint file, or published ``.pt``.
+        dataset: None takes the one of the run.
+        out: the page; None is :func:`default_out`.
+        sections: which, of ``SECTIONS``; the page has them in that order.
+        samples: the first so many test samples are run; gradients take at most 16 of them.
+        repeats: evaluations per level of a perturbation.
+        perturbations: which, of ``brfkit.analysis.network.perturbations.registry.PERTURBATIONS``.
+        surfaces: files of ``brfkit landscape`` beside those in the run folder.
+        neuron: for a published file, which neuron it holds.
+        permutation, backend, threads, data_dir, seed: as for :func:`brfkit.evaluate`.
+        force: overwrite `out`.
+        watch: ``watch(label, unit)`` gives a context that yields ``advance(done, total)``, for progress.
+
+    Raises:
+        BrfkitError: checkpoint or data cannot be read or do not fit each other, an unknown name, or `out` exists.
+    """
+    began = time.perf_counter()
+    chosen = _checked(sections, samples, repeats, perturbations)
+    target = default_out(checkpoint) if out is None else Path(out)
+    check_writable(target, force)
+    source = Source(
+        str(checkpoint), dataset, neuron, permutation, samples, repeats, tuple(perturbations),
+        tuple(map(str, surfaces)), backend, threads, data_dir, seed,
+    )  # fmt: skip
+    _check_source(source, chosen)
+    page = _Page(source, target, force)
+    try:
+        for name in chosen:
+            page.add(name, watch or _unwatched)
+    except KeyboardInterrupt:
+        page.write([name for name in chosen if name not in (*page.made, *page.skipped)])
+        raise
+    return page.write().result(time.perf_counter() - began)
+
+
+def _checked(
+    sections: Sequence[str], samples: int, repeats: int, perturbations: Sequence[str]
+) -> tuple[str, ...]:  # fmt: skip
+    for name in sections:
+        if name not in SECTIONS:
+            raise BrfkitError(f"there is no section {name!r}; there are {', '.join(SECTIONS)}")
+    if not sections:
+        raise BrfkitError(f"a report needs at least one section of {', '.join(SECTIONS)}")
+    if samples < 1 or repeats < 1:
+        raise BrfkitError(f"samples and repeats must be at least 1, not {samples} and {repeats}")
+    for name in perturbations:
+        get_perturbation(name)
+    return tuple(name for name in SECTIONS if name in sections)
+
+
+def _check_source(source: Source, sections: Sequence[str]) -> None:
+    """Fail before long work where checkpoint or data are missing or do not fit."""
+    if is_lstm_run(source):
+        return
+    if any(name in COMPUTED for name in sections):
+        open_subject(source.checkpoint, samples=1, **source.settings())
+
+
+@contextmanager
+def _unwatched(label: str, unit: str) -> Iterator[Advance]:
+    yield lambda done, total: None
+
+
+class _Page:
+    """The sections so far, as HTML, so that an interrupt loses only the one that is being made."""
+
+    def __init__(self, source: Source, target: Path, force: bool) -> None:
+        self.source, self.target, self.force = source, target, force
+        self.made: dict[str, str] = {}
+        self.skipped: dict[str, str] = {}
+        self.headline: dict[str, str] = {}
+        self.commands: dict[str, tuple[str, ...]] = {}
+        self.size = 0
+
+    def add(self, name: str, watch: Watch) -> None:
+        from brfkit.reports.page import render_section
+
+        try:
+            if name in NOT_FOR_LSTM and is_lstm_run(self.source):
+                raise BrfkitError("this run trained an LSTM, which has no spiking neurons to look into")
+            section = SECTIONS[name](self.source, watch)
+        except BrfkitError as error:
+            self.skipped[name] = str(error)
+            return
+        with watch(f"{name}, drawing", "figures") as advance:
+            text, commands = render_section(section, len(self.commands), advance)
+        self.made[name] = text
+        self.commands |= commands
+        self.headline |= section.headline
+
+    def write(self, unfinished: Sequence[str] = ()) -> _Page:
+        from brfkit.reports.page import render_page
+
+        reasons = self.skipped | dict.fromkeys(unfinished, "the report was interrupted before this section")
+        parts = [
+            (name, title, self.made.get(name), reasons.get(name))
+            for name, title in TITLES.items()
+            if name in self.made or name in reasons
+        ]
+        text = render_page(self._title(), self.source.checkpoint, parts, self.headline)
+        with atomic_write(self.target, "w", self.force) as stream:
+            stream.write(text)
+        self.size = len(text.encode())
+        return self
+
+    def _title(self) -> str:
+        config = run_config(self.source)
+        if config is not None:
+            return f"{config.data.dataset}, {config.network.neuron}, seed {config.training.seed}"
+        known = (self.source.dataset, self.source.neuron)
+        return ", ".join([Path(self.source.checkpoint).stem, *(name for name in known if name)])
+
+    def result(self, seconds: float) -> Report:
+        return Report(
+            self.source.checkpoint, str(self.target), tuple(self.made), dict(self.skipped), tuple(self.commands),
+            dict(self.commands), dict(self.headline), self.size, seconds,
+        )  # fmt: skip
+
+
+__all__ = ["PAPER", "SECTIONS", "Report", "default_out", "report"]

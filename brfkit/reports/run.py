@@ -1,0 +1,234 @@
+"""Sections of a report that stand in files: the run itself, its learning curves."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from brfkit.checkpoints.native import open_checkpoint
+from brfkit.errors import BrfkitError
+from brfkit.network import Network
+from brfkit.reports.parts import Block, Note, Picture, Section, Source, Table, Watch, number
+from brfkit.runs.config import LSTM, Config
+from brfkit.runs.config_files import read_config_file
+from brfkit.runs.metrics import TEST, TRAIN, VALIDATION, Row, best_epoch, read_metrics
+from brfkit.runs.provenance import RUN, read_object
+
+CONFIG, METRICS, RESULT = "config.json", "metrics.csv", "result.json"
+EPOCHS = 25  # rows at most of the table of epochs
+
+
+def run_config(source: Source) -> Config | None:
+    """The settings in the run folder; None where there is no run folder with settings."""
+    folder = source.folder
+    if folder is None or not (folder / CONFIG).is_file():
+        return None
+    return Config.from_dict(read_config_file(folder / CONFIG))
+
+
+def is_lstm_run(source: Source) -> bool:
+    """Whether a run folder holds the LSTM baseline, which has no neurons to look into."""
+    config = run_config(source)
+    return config is not None and config.network.neuron == LSTM
+
+
+def _rows(source: Source) -> list[Row]:
+    folder = source.folder
+    return read_metrics(folder / METRICS) if folder is not None and (folder / METRICS).is_file() else []
+
+
+def run_section(source: Source, watch: Watch) -> Section:
+    """What was trained, how, and what came of it; for a file without history, its evaluation."""
+    config, rows = run_config(source), _rows(source)
+    blocks: list[Block] = []
+    headline: dict[str, str] = {}
+    if rows:
+        table, headline = _results(rows, _stop_accuracy(config))
+        blocks.append(table)
+    elif not is_lstm_run(source):
+        table, headline = _evaluated(source, watch)
+        blocks.append(table)
+    facts, result = _facts(source)
+    if result.get("diverged"):
+        blocks.append(Note(f"The run diverged: {result['diverged']}."))
+    elif result.get("stopped"):
+        blocks.append(Note(f"Training was stopped: {result['stopped']}."))
+    elif rows and not result:
+        blocks.append(Note("The run has not come to its end; these are its figures so far."))
+    parameters = facts.get("parameters", result.get("parameters"))
+    if not is_lstm_run(source):
+        network = open_checkpoint(source.checkpoint, source.neuron).network
+        parameters = network.parameter_count()
+        blocks.append(_network(network))
+    if parameters is not None:
+        headline["parameters"] = number(int(parameters))
+    origin = _origin(facts, result, rows)
+    if origin.rows:
+        blocks.append(origin)
+    if config is None:
+        blocks.append(Note("The settings of the training are not known: this is a checkpoint without a run folder."))
+    else:
+        blocks.append(_settings(config))
+    intro = "What was trained, how, and what came of it." if rows else "What the checkpoint holds and how it does."
+    return Section("run", "Run", intro, tuple(blocks), headline)
+
+
+def _facts(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
+    folder = source.folder
+    return ({}, {}) if folder is None else (read_object(folder / RUN), read_object(folder / RESULT))
+
+
+def _stop_accuracy(config: Config | None) -> float | None:
+    return None if config is None else config.training.stop_accuracy
+
+
+def _results(rows: Sequence[Row], stop_accuracy: float | None) -> tuple[Table, dict[str, str]]:
+    best, last = best_epoch(rows, stop_accuracy), max(row.epoch for row in rows)
+    shown = [row for row in rows if row.epoch in (best, last)]
+    names = {best: f"{best} (best)", last: f"{last} (last)"}
+    if best == last:
+        names = {best: f"{best} (best, last)"}
+    cells = tuple(
+        (names[row.epoch], row.split, number(row.loss), f"{row.accuracy:.2f}", number(row.spikes_per_sample))
+        for row in shown
+    )
+    table = Table("Results", ("epoch", "split", "loss (nats)", "accuracy (%)", "spikes per sample"), cells)
+    at_best = {row.split: row for row in rows if row.epoch == best}
+    chosen = at_best.get(TEST) or next(iter(at_best.values()))
+    return table, {
+        f"{chosen.split} accuracy": f"{chosen.accuracy:.2f} %",
+        f"{chosen.split} loss": number(chosen.loss),
+        "spikes per sample": number(chosen.spikes_per_sample),
+        "best epoch": f"{best} of {last}",
+    }
+
+
+def _evaluated(source: Source, watch: Watch) -> tuple[Table, dict[str, str]]:
+    from brfkit.api import evaluate
+
+    with watch("evaluating", "samples") as advance:
+        found = evaluate(
+            source.checkpoint, limit_test=source.samples, dtype=source.dtype, progress=advance, **source.settings()
+        )
+    headline = {
+        "test accuracy": f"{found['accuracy']:.2f} %",
+        "test loss": number(found["loss"]),
+        "spikes per sample": number(found["spikes_per_sample"]),
+    }
+    caption = f"Results on {found['samples']:,} test samples of {found['dataset']}"
+    return Table(caption, ("figure", "value"), tuple(headline.items())), headline
+
+
+def _network(network: Network) -> Table:
+    rows = []
+    for index, layer in enumerate(network.layers):
+        off = [option.name for option in layer.spec.options if not layer.options.get(option.name, option.default)]
+        rows.append((
+            layer.name, layer.spec.chosen(layer.options), number(layer.units), number(network.fan_in(index)),
+            "yes" if layer.recurrent else "no", layer.surrogate_name or "–", ", ".join(off) or "–",
+        ))  # fmt: skip
+    columns = ("layer", "neuron", "units", "inputs", "recurrent", "surrogate", "switched off")
+    return Table(f"Network, δ = {network.dt:g}", columns, tuple(rows))
+
+
+def _origin(facts: Mapping[str, Any], result: Mapping[str, Any], rows: Sequence[Row]) -> Table:
+    """Who computed it, when it was what; only what the folder tells."""
+    values: dict[str, str] = {}
+    backend = facts.get("backend", result.get("backend"))
+    if backend:
+        values["backend"] = str(backend)
+    if rows:
+        values["seconds of training and measuring"] = number(sum(row.seconds for row in rows))
+    peak = result.get("peak_memory_mib")
+    if isinstance(peak, int | float):
+        values["peak memory (MiB)"] = number(float(peak))
+    versions = facts.get("versions")
+    if isinstance(versions, dict):
+        values["versions"] = ", ".join(f"{name} {version}" for name, version in versions.items())
+    if facts.get("git_commit"):
+        values["commit"] = str(facts["git_commit"])
+    for split, digest in (facts.get("data_sha256") or {}).items():
+        values[f"SHA-256 of the {split} data"] = str(digest)
+    return Table("Where it comes from", ("what", "value"), tuple(values.items()), folded=True)
+
+
+def _settings(config: Config) -> Table:
+    rows = [
+        (f"{section}.{key}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        for section, values in config.to_dict().items()
+        for key, value in values.items()
+    ]
+    return Table("All settings", ("setting", "value"), tuple(rows), folded=True)
+
+
+def train_command(source: Source, folder: Path) -> str:
+    """The line that the folder remembers; else one that trains with its configuration."""
+    words = _facts(source)[0].get("command")
+    if isinstance(words, list) and "train" in words:
+        kept = [str(word) for word in words[words.index("train") :] if word != "--force"]  # which would undo this run
+        return shlex.join(["brfkit", *kept])
+    return shlex.join(["brfkit", "train", "--config", str(folder / CONFIG), "--run-dir", f"{folder}-again"])
+
+
+def curves_section(source: Source, watch: Watch) -> Section:
+    """Loss, accuracy and spikes over the epochs."""
+    from brfkit.plotting.curves import learning_curve
+
+    folder, rows = source.folder, _rows(source)
+    if folder is None or not rows:
+        raise BrfkitError(f"there is no history of the training ({METRICS} of a run folder)")
+    config = run_config(source)
+    title = source.checkpoint
+    if config is not None:
+        title = f"{config.data.dataset}, {config.network.neuron}, seed {config.training.seed}"
+    stop_accuracy = _stop_accuracy(config)
+    best = best_epoch(rows, stop_accuracy)
+    picture = Picture(
+        "learning-curve",
+        partial(learning_curve, rows, title, stop_accuracy),
+        "Loss, accuracy and spikes per sample over the epochs. Epoch 0 is before training; training figures are those "
+        "seen while training. The grey line is the best epoch.",
+        f"Three line charts over epochs 0 to {max(row.epoch for row in rows)}: loss, accuracy, spikes per sample. "
+        + _course(rows, best),
+        (train_command(source, folder), shlex.join(["brfkit", "compare", str(folder), "--plot", "curves.png"])),
+    )
+    return Section(
+        "curves", "Learning curves", "How training went, epoch by epoch.", (picture, _epochs(rows, best))
+    )  # fmt: skip
+
+
+def _course(rows: Sequence[Row], best: int) -> str:
+    parts = []
+    for split in (VALIDATION, TEST):
+        of = {row.epoch: row.accuracy for row in rows if row.split == split}
+        if of and best in of:
+            first = min(of)
+            parts.append(
+                f"{split} accuracy is {of[first]:.1f} % at epoch {first} and {of[best]:.1f} % at the best epoch, {best}"
+            )
+    return "; ".join(parts).capitalize() + "." if parts else ""
+
+
+def _epochs(rows: Sequence[Row], best: int) -> Table:
+    """Every epoch, or where they are many some of them, evenly spread, with the first, the best and the last."""
+    epochs = sorted({row.epoch for row in rows})
+    step = -(-len(epochs) // EPOCHS)
+    shown = sorted({*epochs[::step], best, epochs[-1]})
+    splits = [split for split in (TRAIN, VALIDATION, TEST) if any(row.split == split for row in rows)]
+    by = {(row.epoch, row.split): row for row in rows}
+    cells = []
+    for epoch in shown:
+        line = [f"{epoch} (best)" if epoch == best else str(epoch)]
+        for split in splits:
+            row = by.get((epoch, split))
+            line += ["–"] * 3 if row is None else [
+                number(row.loss), f"{row.accuracy:.2f}", number(row.spikes_per_sample)
+            ]  # fmt: skip
+        cells.append(tuple(line))
+    columns = [f"{split} {what}" for split in splits for what in ("loss", "accuracy (%)", "spikes per sample")]
+    caption = "Epochs" if step == 1 else f"One epoch in {step}, the best and the last"
+    return Table(caption, ("epoch", *columns), tuple(cells), folded=True)

@@ -1,0 +1,130 @@
+"""The section of a report about the error surface, from files that ``brfkit landscape`` has written."""
+
+from __future__ import annotations
+
+import shlex
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from brfkit.checkpoints.native import open_checkpoint
+from brfkit.errors import BrfkitError
+from brfkit.reports.parts import Block, Note, Picture, Section, Source, Table, Watch, number
+
+if TYPE_CHECKING:
+    from brfkit.analysis.landscape.run import Landscape
+    from brfkit.analysis.landscape.surface import Settings
+
+FIGURES = {
+    "loss_center": "loss at the centre",
+    "loss_min": "least loss",
+    "loss_max": "largest loss",
+    "roughness": "roughness",
+    "convex_fraction": "convex share of the cells",
+    "condition_center": "condition number at the centre",
+    "sharpness": "sharpness",
+    "not_finite": "points without a finite loss",
+}
+
+
+def landscape_section(source: Source, watch: Watch) -> Section:
+    """Every surface that lies in the run folder or was named."""
+    from brfkit.analysis.landscape.run import describe
+    from brfkit.analysis.landscape.store import read_surface
+
+    files = _files(source)
+    if not files:
+        where = "in the run folder" if source.folder is not None else "of this checkpoint"
+        out = "surface.h5" if source.folder is None else str(source.folder / "surface.h5")
+        hint = source.command("landscape", "--points", 51, "--samples", source.samples, "--out", out)
+        raise BrfkitError(f"there is no surface {where}; make one: {hint}")
+    identity = open_checkpoint(source.checkpoint, source.neuron).sha256
+    blocks: list[Block] = []
+    for number_, file in enumerate(files):
+        try:
+            found = describe(read_surface(file), out=file)
+        except BrfkitError as error:
+            blocks.append(Note(str(error)))
+            continue
+        blocks += _of_surface(source, found, number_, identity)
+    intro = "The loss over a plane, or along a line, through the trained weights."
+    return Section("landscape", "Error surface", intro, tuple(blocks))
+
+
+def _files(source: Source) -> list[Path]:
+    """Named files first, then the surfaces in the run folder; data sets and traces are HDF5 too and do not count."""
+    import h5py
+
+    from brfkit.analysis.landscape.store import FORMAT, is_surface
+
+    found = [Path(name) for name in source.surfaces]
+    for file in sorted(source.folder.glob("*.h5")) if source.folder is not None else []:
+        if not is_surface(file) or file.resolve() in {f.resolve() for f in found}:
+            continue
+        try:
+            with h5py.File(file, "r", locking=False) as stream:
+                ours = stream.attrs.get("format") == FORMAT
+        except OSError:  # a damaged file is named by its reader
+            ours = True
+        found += [file] if ours else []
+    return found
+
+
+def _of_surface(source: Source, found: Landscape, index: int, identity: str) -> list[Block]:
+    from brfkit.plotting.landscape.surfaces import landscape_figure
+
+    surface, settings, file = found.surface, found.surface.settings, str(found.out)
+    blocks: list[Block] = []
+    same = settings.checkpoint_sha256 == identity
+    if not same:
+        kept = "" if settings.epoch is None else f" (those kept after epoch {settings.epoch})"
+        blocks.append(Note(f"{Path(file).name} was taken around other weights than those of this report{kept}."))
+    if not surface.complete:
+        done, points = int(surface.done.sum()), len(surface.done)
+        blocks.append(Note(f"{Path(file).name} is not finished: {done:,} of {points:,} points."))
+    if not surface.done.any():
+        return blocks
+    values = found.figures.to_dict()
+    grid = " × ".join(str(n) for n in surface.shape if n > 1)
+    what = "along a line" if settings.line else "over a plane"
+    blocks.append(
+        Picture(
+            f"surface-{index}",
+            partial(landscape_figure, [surface]),
+            f"{Path(file).name}: loss of {settings.samples:,} {settings.split} samples of {settings.dataset} {what} "
+            f"through the weights, {grid} points, {settings.directions} directions.",
+            f"Error surface. Loss {number(values['loss_center'])} at the centre, from {number(values['loss_min'])} to "
+            f"{number(values['loss_max'])}; roughness {number(values['roughness'])}, convex share "
+            f"{number(values['convex_fraction'])}.",
+            (
+                _made_by(settings, file, source if same else None),
+                shlex.join(["brfkit", "landscape", file, "--plot", "surface.png"]),
+            ),
+        )
+    )
+    rows = tuple((label, number(values[key])) for key, label in FIGURES.items())
+    blocks.append(Table(f"Figures of {Path(file).name}", ("figure", "value"), rows))
+    return blocks
+
+
+def _made_by(settings: Settings, file: str, source: Source | None) -> str:
+    """The line that computes such a surface; only what differs from the defaults of the command."""
+    checkpoint = source.checkpoint if source else settings.checkpoint
+    words = [
+        "brfkit", "landscape", checkpoint, "--dataset", settings.dataset, "--points", str(settings.points),
+        "--samples", str(settings.samples), "--out", file,
+    ]  # fmt: skip
+    usual = {
+        "--bound": (f"{settings.bound:g}", "1"),
+        "--split": (settings.split, "test"),
+        "--directions": (settings.directions, "filter"),
+        "--parameters": (settings.parameters, "weights"),
+        "--dtype": (settings.dtype, "float32"),
+        "--batch-size": (str(settings.batch_size), "256"),
+        "--seed": (str(settings.seed), "0"),
+    }
+    for option, (value, default) in usual.items():
+        words += [] if value == default else [option, value]
+    for option, given in (("--sample-seed", settings.sample_seed), ("--match-epoch", settings.epoch)):
+        words += [] if given is None else [option, str(given)]
+    return shlex.join([*words, *(["--slice"] if settings.line else []), *(source.found() if source else [])])

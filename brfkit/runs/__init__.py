@@ -1,0 +1,1 @@
+"""Run folders: configuration, presets, metrics, provenance, checkpoints of one training run. Needs no torch."""

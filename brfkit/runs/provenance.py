@@ -1,0 +1,106 @@
+"""``run.json``: what a run folder says of itself beside its configuration. Needs no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import brfkit
+from brfkit.cost import active_inputs
+from brfkit.data import Dataset, Split
+from brfkit.errors import BrfkitError
+from brfkit.events import Events
+from brfkit.io.atomic import atomic_write
+
+RUN = "run.json"
+_PACKAGES = ("numpy", "numba", "torch", "scipy", "cupy")
+
+
+def describe(dataset: Dataset, parameters: int, backend: str) -> dict[str, Any]:
+    """What a run is made of: size of network and data, hash of the data, versions, commit, command line."""
+    test = dataset.test if "test" in dataset.splits and len(dataset.test) else dataset.train
+    return {
+        "parameters": parameters,
+        "backend": backend,
+        "steps": dataset.steps,
+        "channels": dataset.channels,
+        "classes": dataset.classes,
+        "active_inputs": active_inputs(test),
+        "data_sha256": {name: data_hash(split) for name, split in dataset.splits.items()},
+        "versions": versions(),
+        "git_commit": git_commit(),
+        "command": ["brfkit", *sys.argv[1:]],
+    }
+
+
+def data_hash(split: Split, chunk: int = 256) -> str:
+    """SHA-256 of what a network sees of a split: inputs in float32, or events, and labels, sample by sample."""
+    digest = hashlib.sha256()
+    for start in range(0, len(split), chunk):
+        x, y = split.batch(np.arange(start, min(start + chunk, len(split))), np.float32)
+        if isinstance(x, Events):
+            for offsets in x.indptr:
+                digest.update(np.ascontiguousarray(offsets - offsets[0], "<i8").tobytes())
+                digest.update(np.ascontiguousarray(x.indices[offsets[0] : offsets[-1]], "<i8").tobytes())
+        else:
+            digest.update(np.ascontiguousarray(x.transpose(1, 0, 2), "<f4").tobytes())
+        digest.update(np.ascontiguousarray(y.T, "<i8").tobytes())
+    return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Of brfkit, Python and the packages that compute."""
+    found = {"brfkit": brfkit.__version__, "python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_commit() -> str | None:
+    """Commit of the working tree that brfkit is in, with ``+`` where files differ from it; None outside of one."""
+    folder = Path(__file__).resolve().parents[2]
+    if not (folder / ".git").exists():
+        return None
+    try:
+        head = _git(folder, "rev-parse", "HEAD")
+        return head + ("+" if _git(folder, "status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True)
+    return done.stdout.strip()
+
+
+def write_facts(folder: Path, facts: dict[str, Any]) -> None:
+    with atomic_write(folder / RUN, "w", force=True) as stream:
+        stream.write(json.dumps(facts, indent=1) + "\n")
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A file with one JSON object; an empty one where there is no file.
+
+    Raises:
+        BrfkitError: the file is damaged.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise BrfkitError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise BrfkitError(f"{path} does not hold one JSON object")
+    return values

@@ -1,0 +1,92 @@
+"""From what the user said to a full configuration: defaults, preset, file, single settings, in this order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from brfkit.checkpoints.native import Checkpoint
+from brfkit.errors import BrfkitError
+from brfkit.runs.config import Config, DataConfig
+from brfkit.runs.config_files import merge, parse_toml, read_config_file
+from brfkit.runs.presets import find_preset, read_preset
+from brfkit.task import Task
+
+
+def resolve(
+    dataset: str | None = None,
+    neuron: str | None = None,
+    *,
+    preset: str | None = None,
+    file: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Config:
+    """The configuration of a run.
+
+    Args:
+        dataset, neuron: choose the preset; None takes them from the file, else ``tones`` and the preset's neuron.
+        preset: name of a preset to take in place of the one that they choose; what it says of them holds.
+        file: ``.toml`` or ``.json`` with sections.
+        overrides: sections whose keys come last.
+    """
+    sections = read_config_file(file) if file is not None else {}
+    overrides = overrides or {}
+    start = {} if preset is None else read_preset(preset)
+    given = (overrides, sections, start)
+    dataset = dataset or next(filter(None, (_get(part, "data", "dataset") for part in given)), "tones")
+    neuron = neuron or next(filter(None, (_get(part, "network", "neuron") for part in given)), None)
+    if preset is None:
+        _, start = find_preset(str(dataset), neuron if neuron is None else str(neuron))
+    merged = merge(merge(start, sections), overrides)
+    merged = merge(merged, {"data": {"dataset": dataset}, "network": {"neuron": neuron} if neuron else {}})
+    return Config.from_dict(merged)
+
+
+def published(dataset: str, neuron: str) -> Config:
+    """The published settings for a data set and neuron; there being none is a :class:`BrfkitError`."""
+    name, preset = find_preset(dataset, neuron)
+    if name is None:
+        raise BrfkitError(f"there is no published setting for {dataset} with {neuron} neurons")
+    return Config.from_dict(merge(preset, {"data": {"dataset": dataset}}))
+
+
+def trained_on(checkpoint: Checkpoint, dataset: str | None) -> tuple[DataConfig, Task]:
+    """What a network is evaluated on and where loss and accuracy are taken: as trained, or as published.
+
+    Raises:
+        BrfkitError: the checkpoint does not say what it was trained on and no data set is given.
+    """
+    stored = checkpoint.meta.get("config")
+    if stored is not None:
+        config = Config.from_dict(stored)
+        data = config.data if dataset in (None, config.data.dataset) else DataConfig(dataset=str(dataset))
+        return data, config.task
+    if dataset is None:
+        raise BrfkitError("this checkpoint does not say what it was trained on; use --dataset")
+    config = published(dataset, checkpoint.network.layers[0].neuron)
+    return config.data, config.task
+
+
+def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
+    """Sections from ``section.key=value`` strings; values are written as in TOML, text also without quotes."""
+    sections: dict[str, Any] = {}
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        keys = path.strip().split(".", 2)
+        if not equals or len(keys) < 2 or not all(keys):
+            raise BrfkitError(f"{setting!r} is not of the form section.key=value")
+        try:
+            value = parse_toml(f"value = {text}")["value"]
+        except ValueError:
+            value = text.strip()
+        nested: Any = value
+        for key in reversed(keys):
+            nested = {key: nested}
+        sections = merge(sections, nested)
+    return sections
+
+
+def _get(sections: Mapping[str, Any], section: str, key: str) -> Any:
+    values = sections.get(section)
+    return values.get(key) if isinstance(values, Mapping) else None

@@ -1,0 +1,24 @@
+"""TensorBoard's event files of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from brfkit.runs.metrics import Row
+
+
+class Board:
+    """Writes event files; steps that a resumed run repeats replace the old ones."""
+
+    def __init__(self, folder: Path, epoch: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder), purge_step=epoch + 1 if epoch else None)
+
+    def add(self, rows: list[Row]) -> None:
+        for row in rows:
+            for key in ("loss", "accuracy", "spikes_per_sample"):
+                self._writer.add_scalar(f"{key}/{row.split}", getattr(row, key), row.epoch)
+
+    def close(self) -> None:
+        self._writer.close()
