@@ -124,7 +124,7 @@ def test_every_command_is_one(made_report):
         for line in lines:
             brfkit_, name, *arguments = shlex.split(line, comments=True)
             assert brfkit_ == "brfkit"
-            import_module(f"brfkit.cli.{name}").command.make_context(name, arguments)
+            import_module(f"brfkit.cli.commands.{name}").command.make_context(name, arguments)
 
 
 def test_remembered_command_cannot_undo_the_run(report_folder, tmp_path):

@@ -79,7 +79,7 @@ def test_surfaces_are_named_or_found_and_told_apart(report_folder, tmp_path):
 
 
 def test_what_fails_for_one_perturbation_leaves_the_others(report_folder, tmp_path, monkeypatch):
-    from brfkit.analysis import robustness as module
+    from brfkit.analysis.network import robustness as module
 
     whole = module.robustness
 

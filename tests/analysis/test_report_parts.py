@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from brfkit.cli import report as command
+from brfkit.cli.commands import report as command
 from brfkit.plotting.style import figure
 from brfkit.reports.build import PAPER, SECTIONS
 from brfkit.reports.page import embedded, render_page, render_section, text

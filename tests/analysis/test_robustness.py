@@ -17,8 +17,8 @@ from brfkit.backends import get_backend
 from brfkit.backends.reference import derive_values
 from brfkit.backends.spike_loss import SpikeLoss
 from brfkit.checkpoints.native import Checkpoint, save_checkpoint
-from brfkit.cli import robustness as command
 from brfkit.cli import run
+from brfkit.cli.commands import robustness as command
 from brfkit.codegen.model import build_model
 from brfkit.data import DenseSplit, EventSplit
 from brfkit.errors import BrfkitError

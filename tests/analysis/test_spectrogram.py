@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from brfkit.analysis import spectrogram as module
+from brfkit.analysis.neuron.spectrogram import bank as module
 from brfkit.analysis.neuron.spectrogram.bank import spectrogram, tuned
 from brfkit.analysis.neuron.spectrogram.signal import read_signal
 from brfkit.errors import BrfkitError
