@@ -8,6 +8,7 @@ import importlib.util
 import logging
 
 from brfkit.backends.base import Backend
+from brfkit.backends.threads import MOST_THREADS
 from brfkit.errors import BrfkitError
 
 log = logging.getLogger(__name__)
@@ -40,8 +41,8 @@ def get_backend(name: str, *, threads: int | None = None, device: str | None = N
     problem = _problem(name)
     if problem is not None:
         raise BrfkitError(f"backend {name}: {problem}")
-    if threads is not None and threads < 1:
-        raise BrfkitError(f"threads must be at least 1, not {threads}")
+    if threads is not None and not 1 <= threads <= MOST_THREADS:
+        raise BrfkitError(f"threads must be 1 … {MOST_THREADS}, not {threads}")
     if name == "torch":
         from brfkit.backends.torch_bptt import TorchBackend
 

@@ -10,6 +10,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+MOST_THREADS = 1024  # beyond what any machine has, and still few enough for every operating system to start
+
 
 @lru_cache(maxsize=8)
 def _pool(threads: int) -> ThreadPoolExecutor:
@@ -35,10 +37,15 @@ def parallel(function: Callable[[int], T], count: int, threads: int) -> list[T]:
 
 
 def default_threads() -> int:
-    """``BRFKIT_THREADS`` if set, else the processors that the process may run on."""
+    """``BRFKIT_THREADS`` if set, else the processors that the process may run on; at most ``MOST_THREADS``."""
     given = os.environ.get("BRFKIT_THREADS", "")
     if given.isdigit() and int(given) > 0:
-        return int(given)
+        return min(int(given), MOST_THREADS)
+    return processors()
+
+
+def processors() -> int:
+    """Processors that the process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

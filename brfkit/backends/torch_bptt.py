@@ -28,6 +28,7 @@ from brfkit.backends.base import (
     get_initial_state,
 )
 from brfkit.backends.spike_loss import SpikeLoss
+from brfkit.backends.threads import processors
 from brfkit.codegen.model import Model, build_model
 from brfkit.codegen.python_printer import build
 from brfkit.errors import BrfkitError
@@ -268,7 +269,7 @@ class TorchBackend(Backend):
     def _threads(self) -> Iterator[None]:
         before = torch.get_num_threads()
         if self.threads is not None:
-            torch.set_num_threads(self.threads)
+            torch.set_num_threads(min(self.threads, processors()))  # more gain nothing, and OpenMP starts them all
         try:
             yield
         finally:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from brfkit.backends.base import Backend, Input
+from brfkit.backends.threads import processors
 from brfkit.bench.workloads import Workload
 from brfkit.data.base import Dataset, DataSpec, Split
 from brfkit.errors import BrfkitError
@@ -60,7 +61,7 @@ def torch_threads(threads: int) -> Iterator[None]:
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(min(threads, processors()))
     try:
         yield
     finally:

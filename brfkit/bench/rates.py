@@ -38,7 +38,7 @@ import numpy as np
 from brfkit.backends.numba_cpu import simd
 
 
-@numba.njit(nogil=True, error_model="numpy", cache=CACHE)
+@numba.njit(nogil=True, error_model="numpy")
 def reads(n, a, b):
     """Sums up `a` n times; several sums, so that loads wait for nothing."""
     @ZERO
@@ -48,7 +48,7 @@ def reads(n, a, b):
     @STORE
 
 
-@numba.njit(nogil=True, error_model="numpy", cache=CACHE)
+@numba.njit(nogil=True, error_model="numpy")
 def copies(n, a, b):
     """Copies back and forth; 1 is added, so that no copy can be left out."""
     one = simd.broadcast(np.float32(1.0), @LANES)
@@ -61,7 +61,7 @@ def copies(n, a, b):
 
 _PRODUCTS = '''
 
-@numba.njit(nogil=True, error_model="numpy", cache=CACHE)
+@numba.njit(nogil=True, error_model="numpy")
 def products(n, x, w, rows, width, z):
     """Products one after the other, each with the result of the one before, as going back in time has them."""
     for _ in range(n):

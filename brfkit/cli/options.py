@@ -88,7 +88,9 @@ def limit_threads(threads: int | None) -> None:
     if threads is not None:
         import torch
 
-        torch.set_num_threads(threads)
+        from brfkit.backends.threads import processors
+
+        torch.set_num_threads(min(threads, processors()))  # more gain nothing, and OpenMP starts them all
 
 
 def plain(value: Any) -> Any:

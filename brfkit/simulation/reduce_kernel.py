@@ -35,7 +35,7 @@ from brfkit.backends.numba_cpu import simd
 real = np.@DTYPE
 
 
-@numba.njit(nogil=True, error_model="numpy", cache=CACHE)
+@numba.njit(nogil=True, error_model="numpy")
 def run(drive, cosine, sine, params, consts, state, sums, channels, steps, skip, frame, frames, width):
     """Every channel through all neurons; sums from step ``skip`` on, over ``frames`` stretches of ``frame`` steps.
 

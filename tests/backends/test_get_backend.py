@@ -12,6 +12,7 @@ import torch
 
 import brfkit.backends as backends
 from brfkit.backends import available_backends, get_backend
+from brfkit.backends.threads import processors
 from brfkit.errors import BrfkitError
 
 
@@ -39,9 +40,20 @@ def test_device_of_another_backend(name):
         get_backend(name, device="cuda")
 
 
-def test_threads_must_be_positive():
-    with pytest.raises(BrfkitError, match="threads must be at least 1, not 0"):
-        get_backend("numba", threads=0)
+@pytest.mark.parametrize("threads", [0, -1, 1025, 100_000])
+def test_number_of_threads(threads):
+    with pytest.raises(BrfkitError, match=f"threads must be 1 … 1024, not {threads}"):
+        get_backend("numba", threads=threads)
+
+
+def test_no_more_threads_of_torch_than_processors(make_network, monkeypatch):
+    """OpenMP starts as many as it is told at once; 100,000 end the process."""
+    asked: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    backend = get_backend("torch", threads=1024)
+    network, weights, x = make_network()
+    backend.scan(network, weights, x)
+    assert asked[0] == processors()
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "nonsense", "meta"])

@@ -7,6 +7,7 @@ import importlib
 import sys
 import types
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -175,7 +176,8 @@ def test_arrays_of_another_device(cupy):
 
 
 def test_kernels_are_compiled_once_and_kept(cupy, monkeypatch, tmp_path):
-    """In the cache folder, named by text, options and compiler; a folder that cannot be written is done without."""
+    """In the cache folder, named by text, options and compiler, and compiled anew where the file is damaged or
+    the folder cannot be written."""
     from brfkit.backends.cupy_gpu import module as modules
 
     made: list[tuple[str, tuple[str, ...]]] = []
@@ -196,9 +198,17 @@ def test_kernels_are_compiled_once_and_kept(cupy, monkeypatch, tmp_path):
     assert module().CupyDevice().kernel("text", "scan") is not first
     assert made == [("text", options("sm_90"))]
     (file,) = (tmp_path / "cache" / "cuda").iterdir()
-    assert file.read_bytes() == b"code of text"
+    assert file.read_bytes().endswith(b"code of text")
+    assert Path(first._function[0]).read_bytes() == b"code of text"
+    made.clear()
+    file.write_bytes(file.read_bytes()[:-1])
+    assert modules.compiled("text", "sm_90").read_bytes() == b"code of text"
+    assert made == [("text", options("sm_90"))]
+    assert modules.compiled("text", "sm_90").read_bytes() == b"code of text"
+    assert len(made) == 1
     nvrtc.getVersion = lambda: (12, 10)
-    assert modules.compiled("text", "sm_90") != file
+    modules.compiled("text", "sm_90")
+    assert len(made) == 2
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("BRFKIT_CACHE_DIR", str(tmp_path / "file" / "cache"))
     assert modules.compiled("text", "sm_90").read_bytes() == b"code of text"

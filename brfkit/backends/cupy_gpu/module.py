@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
-import os
 import tempfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from brfkit.backends.code_cache import CodeCache
 from brfkit.backends.cupy_gpu.options import options
 from brfkit.errors import BrfkitError
-from brfkit.io.paths import cache_dir
 
-log = logging.getLogger(__name__)
+CUBINS = CodeCache("cuda", ".cubin")
 
 
 def compile_cubin(source: str, architecture: str) -> bytes:
@@ -50,30 +47,21 @@ def _nvrtc() -> Any:
 
 
 def compiled(source: str, architecture: str) -> Path:
-    """A file with the machine code of a source text, compiled on the first call and then read from the cache folder."""
+    """A file with the machine code of a source text, compiled on the first call and then read from the cache folder.
+
+    CuPy loads it by its path, so what the cache vouches for is put into a folder of this process.
+    """
     version = ".".join(str(v) for v in _nvrtc().getVersion())
-    text = "\n".join((source, *options(architecture), version))
-    name = f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.cubin"
-    path = cache_dir() / "cuda" / name
-    if path.exists():
-        return path
-    code = compile_cubin(source, architecture)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return _write(path, code)
-    except OSError as error:
-        log.warning("kernels are compiled anew at every start: %s cannot be written (%s)", path.parent, error)
-        return _write(Path(_own_folder()) / name, code)
+    key = CUBINS.key("cuda", (source, *options(architecture), version))
+    code = CUBINS.read(key)
+    if code is None:
+        code = compile_cubin(source, architecture)
+        CUBINS.write(key, code)
+    path = Path(_own_folder().name) / f"{key}.cubin"
+    path.write_bytes(code)
+    return path
 
 
 @lru_cache(maxsize=1)
-def _own_folder() -> str:
-    return tempfile.mkdtemp(prefix="brfkit-")
-
-
-def _write(path: Path, code: bytes) -> Path:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    with os.fdopen(handle, "wb") as file:
-        file.write(code)
-    Path(temporary).replace(path)
-    return path
+def _own_folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="brfkit-")

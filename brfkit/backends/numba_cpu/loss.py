@@ -29,7 +29,7 @@ from brfkit.backends.numba_cpu import simd
 real = np.@DTYPE
 
 
-@numba.njit(nogil=True, error_model="numpy", cache=CACHE)
+@numba.njit(nogil=True, error_model="numpy")
 def nll(outputs, labels, grad, begin, end, share):
     values = np.zeros(@UNITS * @LANES, real)
     highest = np.zeros(@LANES, real)

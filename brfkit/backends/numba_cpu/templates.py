@@ -58,7 +58,7 @@ def product(x, offset, stride, w, rows, width, z, add):
 '''
 
 FORWARD = '''
-@numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, cache=CACHE)
+@numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)
 def forward(
     x, indptr, indices, below, w_in, w_rec, bias, params, consts,
     state, bits, current, checkpoint, out, record,
@@ -178,7 +178,7 @@ if dense:
 """
 
 BACKWARD = '''
-@numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, cache=CACHE)
+@numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)
 def backward(
     x, indptr, indices, below, w_in, w_rec_forward, bias, w_rec, params, consts,
     bits, current, checkpoint, grad, down, w_down, state_bar, carry,
