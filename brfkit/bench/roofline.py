@@ -22,14 +22,13 @@ from brfkit.backends.numba_cpu.layout import Layout, segment_length, tile_size
 from brfkit.bench.rates import Rates
 from brfkit.bench.workloads import Workload
 from brfkit.codegen.model import Model, build_model
+from brfkit.codegen.operations import OPERATIONS
 from brfkit.codegen.program import Program
 from brfkit.events import Events
 from brfkit.network import Layer
 
 SCANS = ("inference", "forward", "backward")
 FLOAT = 4  # bytes of a float32
-# Instructions of the vector exponential; every other operation is one.
-_OPERATIONS = {"exp": 16}
 
 
 @dataclass(frozen=True)
@@ -90,8 +89,8 @@ class LayerSize:
 
 
 def operations(program: Program) -> int:
-    """Operations of a generated program, as its text is compiled: one per statement, exp counted out."""
-    return sum(_OPERATIONS.get(statement.op, 1) for statement in program.statements)
+    """Instructions of a generated program, as its text is compiled: one per statement, exp and expm1 counted out."""
+    return sum(OPERATIONS[statement.op].cost for statement in program.statements)
 
 
 def sizes(workload: Workload) -> list[LayerSize]:

@@ -2,38 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from brfkit.codegen.operations import OPERATIONS
 from brfkit.codegen.program import Builder, Operand, Program, Statement
-
-# (emit, arguments of the operation, its result, cotangent of the result) -> cotangents of the arguments
-Rule = Callable[[Callable[..., Operand], tuple[Operand, ...], Operand, Operand], tuple[Operand, ...]]
-
-RULES: dict[str, Rule] = {
-    "add": lambda e, a, y, g: (g, g),
-    "sub": lambda e, a, y, g: (g, e("neg", g)),
-    "mul": lambda e, a, y, g: (e("mul", g, a[1]), e("mul", g, a[0])),
-    "div": lambda e, a, y, g: (e("div", g, a[1]), e("neg", e("div", e("mul", g, y), a[1]))),
-    "neg": lambda e, a, y, g: (e("neg", g),),
-    "abs": lambda e, a, y, g: (e("mul", g, e("sign", a[0])),),
-    "square": lambda e, a, y, g: (e("mul", g, e("mul", 2.0, a[0])),),
-    "sqrt": lambda e, a, y, g: (e("div", e("mul", 0.5, g), y),),
-    "exp": lambda e, a, y, g: (e("mul", g, y),),
-    "expm1": lambda e, a, y, g: (e("mul", g, e("add", y, 1.0)),),
-    "sin": lambda e, a, y, g: (e("mul", g, e("cos", a[0])),),
-    "cos": lambda e, a, y, g: (e("neg", e("mul", g, e("sin", a[0]))),),
-    "minimum": lambda e, a, y, g: (
-        e("mul", g, e("sub", 1.0, e("greater", a[0], a[1]))),
-        e("mul", g, e("greater", a[0], a[1])),
-    ),
-    "maximum": lambda e, a, y, g: (
-        e("mul", g, e("greater", a[0], a[1])),
-        e("mul", g, e("sub", 1.0, e("greater", a[0], a[1]))),
-    ),
-    # The comparison itself is taken as constant.
-    "greater": lambda e, a, y, g: (0.0, 0.0),
-    "sign": lambda e, a, y, g: (0.0,),
-}
 
 
 def cotangent(name: str) -> str:
@@ -124,8 +94,9 @@ def vjp(
 def _pullback(
     builder: Builder, statement: Statement, bar: Operand, surrogate: Program | None, slopes: dict[str, str]
 ) -> tuple[Operand, ...]:
-    if statement.op != "spike":
-        return RULES[statement.op](builder.emit, statement.args, statement.target, bar)
+    rule = OPERATIONS[statement.op].adjoint
+    if rule is not None:
+        return rule(builder.emit, statement.args, statement.target, bar)
     if statement.target in slopes:
         return (builder.emit("mul", bar, slopes[statement.target]),)
     if surrogate is None:

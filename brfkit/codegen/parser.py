@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator, Mapping
 from types import FunctionType
 from typing import Any
 
+from brfkit.codegen.operations import OPERATIONS
 from brfkit.codegen.program import Builder, Operand, Program, Statement
 from brfkit.errors import BrfkitError
 
 Fixed = float | Callable[..., Any]
 
 _OPERATORS: dict[type, str] = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div"}
-_CALLS = {"abs": 1, "sqrt": 1, "exp": 1, "expm1": 1, "sin": 1, "cos": 1, "spike": 1, "minimum": 2, "maximum": 2}
+_CALLS = {operation.name: operation.arity for operation in OPERATIONS.values() if operation.called}
 
 
 def parse(function: Callable[..., Any], fixed: Mapping[str, Fixed] | None = None) -> Program:

@@ -7,16 +7,12 @@ leave behind are folded away, and statements that nobody reads are dropped.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-Operand = str | float
+from brfkit.codegen.operations import OPERATIONS, Operand
 
-UNARY = {"neg", "abs", "sqrt", "exp", "expm1", "sin", "cos", "square", "spike"}
-BINARY = {"add", "sub", "mul", "div", "minimum", "maximum"}
-# Made by differentiation only: the surrogate's derivative, 1 where a > b, and the sign.
-DERIVED = {"greater", "sign"}
+__all__ = ["Builder", "Operand", "Program", "Statement"]
 
 
 @dataclass(frozen=True)
@@ -77,7 +73,7 @@ class Builder:
 
 def _fold(op: str, args: tuple[Operand, ...]) -> Operand | None:
     if all(isinstance(a, float) for a in args):
-        return _evaluate(op, [float(a) for a in args])
+        return OPERATIONS[op].number(*(float(a) for a in args))
     if op == "neg":
         return None
     if len(args) == 1:
@@ -92,26 +88,3 @@ def _fold(op: str, args: tuple[Operand, ...]) -> Operand | None:
     if (op == "sub" and b == 0.0) or (op == "div" and b == 1.0):
         return a
     return None
-
-
-def _evaluate(op: str, args: list[float]) -> float:
-    table: dict[str, Callable[..., float]] = {
-        "neg": lambda a: -a,
-        "abs": abs,
-        "sqrt": math.sqrt,
-        "exp": math.exp,
-        "expm1": math.expm1,
-        "sin": math.sin,
-        "cos": math.cos,
-        "square": lambda a: a * a,
-        "spike": lambda a: float(a > 0),
-        "add": lambda a, b: a + b,
-        "sub": lambda a, b: a - b,
-        "mul": lambda a, b: a * b,
-        "div": lambda a, b: a / b,
-        "minimum": min,
-        "maximum": max,
-        "greater": lambda a, b: float(a > b),
-        "sign": lambda a: float(a > 0) - float(a < 0),
-    }
-    return table[op](*args)

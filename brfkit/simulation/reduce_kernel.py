@@ -109,7 +109,7 @@ def kernel_text(plan: Plan) -> str:
     from brfkit.backends.numba_cpu.shape import fill
 
     model, lanes = plan.model, plan.lanes // VECTORS
-    printer = VectorPrinter(lanes, "vexp" if plan.dtype == "float32" else "vexp_libm")
+    printer = VectorPrinter(lanes, exact=plan.dtype == "float64")
     neuron = printer.lines(model.step, {"out": "out_", **{f"{s}_next": f"{s}_" for s in model.states}})
     constants = [f"{local(n)} = simd.broadcast(consts[{i}], {lanes})" for i, n in enumerate(model.constants)]
     states, derived = [local(s) for s in model.states], [local(d) for d in model.derived]

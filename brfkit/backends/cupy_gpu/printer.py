@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from brfkit.codegen.operations import OPERATIONS
 from brfkit.codegen.program import Operand, Program, Statement
-from brfkit.codegen.python_printer import INFIX
 
 
 def local(name: str) -> str:
@@ -37,26 +37,8 @@ class ScalarPrinter:
 
     def expression(self, statement: Statement) -> str:
         args = [self.operand(a) for a in statement.args]
-        if statement.op in INFIX:
-            return f"{args[0]} {INFIX[statement.op]} {args[1]}"
-        one, zero, minus = self.literal(1.0), self.literal(0.0), self.literal(-1.0)
-        f = "f" if self._single else ""
-        templates = {
-            "neg": "-{0}",
-            "square": "{0} * {0}",
-            "abs": f"fabs{f}({{0}})",
-            "sqrt": f"sqrt{f}({{0}})",
-            "exp": f"exp{f}({{0}})",
-            "expm1": f"expm1{f}({{0}})",
-            "sin": f"sin{f}({{0}})",
-            "cos": f"cos{f}({{0}})",
-            "spike": f"{{0}} > {zero} ? {one} : {zero}",
-            "greater": f"{{0}} > {{1}} ? {one} : {zero}",
-            "sign": f"{{0}} > {zero} ? {one} : {zero} > {{0}} ? {minus} : {zero}",
-            "minimum": "{0} > {1} ? {1} : {0}",
-            "maximum": "{0} > {1} ? {0} : {1}",
-        }
-        return templates[statement.op].format(*args)
+        numbers = {"one": self.literal(1.0), "zero": self.literal(0.0), "minus": self.literal(-1.0)}
+        return OPERATIONS[statement.op].cuda.format(*args, f="f" if self._single else "", **numbers)
 
     def body(self, program: Program, given: Mapping[str, str], results: Mapping[str, str]) -> list[str]:
         """Lines of a function's body.

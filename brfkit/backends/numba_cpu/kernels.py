@@ -46,7 +46,7 @@ class KernelText:
         return "\n".join([preamble, self._matrix(), *lost, self._forward(), self._backward()])
 
     def _printer(self) -> VectorPrinter:
-        return VectorPrinter(self._lanes, "vexp" if self.shape.dtype == "float32" else "vexp_libm")
+        return VectorPrinter(self._lanes, exact=self.shape.dtype == "float64")
 
     def _load(self, names: Iterable[str], array: str) -> list[str]:
         """Loads of consecutive rows of ``WIDTH``."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from brfkit.codegen.operations import OPERATIONS
 from brfkit.codegen.program import Operand, Program, Statement
-from brfkit.codegen.python_printer import INFIX
 from brfkit.errors import BrfkitError
+
+# By the names that texts of operations have for them.
+NUMBERS = {"one": 1.0, "zero": 0.0, "minus": -1.0}
 
 
 def local(name: str) -> str:
@@ -19,12 +22,12 @@ class VectorPrinter:
 
     Args:
         lanes: numbers of a vector.
-        exp: the exponential of ``simd``, ``vexp`` or ``vexp_libm``; expm1 is named like it.
+        exact: the exponential of the C library, one lane after the other, which float64 takes.
     """
 
-    def __init__(self, lanes: int, exp: str) -> None:
+    def __init__(self, lanes: int, exact: bool) -> None:
         self.lanes = lanes
-        self._exp = exp
+        self._exact = "_libm" if exact else ""
         self._literals: dict[float, str] = {}
 
     def operand(self, value: Operand) -> str:
@@ -33,27 +36,12 @@ class VectorPrinter:
         return self._literals.setdefault(value, f"c_{len(self._literals)}")
 
     def expression(self, statement: Statement) -> str:
-        args = [self.operand(a) for a in statement.args]
-        if statement.op in INFIX:
-            return f"{args[0]} {INFIX[statement.op]} {args[1]}"
-        one, zero, minus = self.operand(1.0), self.operand(0.0), self.operand(-1.0)
-        templates = {
-            "neg": "-{0}",
-            "square": "{0} * {0}",
-            "abs": "simd.vabs({0})",
-            "sqrt": "simd.vsqrt({0})",
-            "exp": f"simd.{self._exp}({{0}})",
-            "expm1": f"simd.{self._exp.replace('vexp', 'vexpm1')}({{0}})",
-            "spike": f"simd.select(simd.greater({{0}}, {zero}), {one}, {zero})",
-            "greater": f"simd.select(simd.greater({{0}}, {{1}}), {one}, {zero})",
-            "sign": f"simd.select(simd.greater({{0}}, {zero}), {one}, "
-            f"simd.select(simd.greater({zero}, {{0}}), {minus}, {zero}))",
-            "minimum": "simd.select(simd.greater({0}, {1}), {1}, {0})",
-            "maximum": "simd.select(simd.greater({0}, {1}), {0}, {1})",
-        }
-        if statement.op not in templates:
+        text = OPERATIONS[statement.op].simd
+        if text is None:
             raise BrfkitError(f"{statement.op} has no vector form; compute it in derive, once per sequence")
-        return templates[statement.op].format(*args)
+        args = [self.operand(a) for a in statement.args]
+        numbers = {name: self.operand(value) for name, value in NUMBERS.items() if f"{{{name}}}" in text}
+        return text.format(*args, exact=self._exact, **numbers)
 
     def lines(self, program: Program, rename: Mapping[str, str]) -> list[str]:
         """One assignment per statement, then one per output under the names of ``rename`` (output -> kernel's name)."""
