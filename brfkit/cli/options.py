@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import math
@@ -56,6 +57,35 @@ def data_dir(function: F) -> F:
         show_envvar=True,
         help="Folder of the data sets.  [default: the user's cache folder]",
     )(function)
+
+
+def style(needs: str | None = "plot") -> Callable[[F], F]:
+    """``--style``: how the pictures of the command are drawn.
+
+    Args:
+        needs: name of the option that asks for a picture; None where there is always one.
+    """
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def styled(*arguments: Any, style: str, **options: Any) -> Any:
+            from brfkit.plotting.style import use_style
+
+            source = click.get_current_context().get_parameter_source("style")
+            if source is click.core.ParameterSource.COMMANDLINE and needs is not None and not options[needs]:
+                raise click.UsageError(f"--style has no effect without --{needs}.")
+            with use_style(style):
+                return function(*arguments, **options)
+
+        return click.option(
+            "--style",
+            type=click.Choice(("screen", "paper")),
+            default="screen",
+            show_default=True,
+            help="Of pictures; paper: one column of a page, 8 pt, no title.",
+        )(styled)  # type: ignore[return-value]
+
+    return decorate
 
 
 def discretisation(function: F) -> F:

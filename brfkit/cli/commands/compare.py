@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from brfkit.cli.checks import PICTURES, suffix
-from brfkit.cli.options import common, print_json
+from brfkit.cli.options import common, print_json, style
 
 TABLES = (".csv", ".md", ".tex")
 
@@ -25,6 +25,7 @@ TABLES = (".csv", ".md", ".tex")
               help="Learning curves: .png, .svg or .pdf.")  # fmt: skip
 @click.option("--log-epochs/--linear-epochs", default=None,
               help="Epochs in the picture.  [default: logarithmic beyond 50]")  # fmt: skip
+@style()
 @click.option("--force", is_flag=True, help="Overwrite --out, --curves and --plot.")
 @common
 def command(runs: tuple[str, ...], as_json: bool, split: str, labels: tuple[str, ...], **options: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from brfkit.cli.options import common, data_dir, print_json, print_table
+from brfkit.cli.options import common, data_dir, print_json, print_table, style
 from brfkit.cli.progress import progress
 
 _STATES = {"ok": "content verified", "different": "other content than published", "unchecked": "present"}
@@ -119,6 +119,7 @@ def fetch(name: str, mirror: str | None, force: bool, data_dir: str | None, as_j
 @click.option("--split", default="test", show_default=True)
 @click.option("--binning", type=click.Choice(["full", "paper"]), help="Event data: how spikes become steps.")
 @click.option("--out", type=click.Path(dir_okay=False), help="Picture (.png, .svg or .pdf).  [default: NAME.png]")
+@style(None)
 @click.option("--force", is_flag=True, help="Overwrite the picture.")
 @data_dir
 @common

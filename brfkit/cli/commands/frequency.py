@@ -8,7 +8,7 @@ import click
 
 from brfkit.cli.checks import PICTURES, constant, finite, interval, suffix, values
 from brfkit.cli.checks import settings as checked_settings
-from brfkit.cli.options import PARTS, chosen_parts, common, computing, parts, print_json, print_table
+from brfkit.cli.options import PARTS, chosen_parts, common, computing, parts, print_json, print_table, style
 
 TABLES = (".csv", ".npz")
 MEASURES = ("sine", "chirp", "spikes")
@@ -53,6 +53,7 @@ def _measures(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 @click.option("--out", type=click.Path(dir_okay=False), callback=suffix(TABLES), help="All numbers: .csv or .npz.")
 @click.option("--plot", type=click.Path(dir_okay=False), callback=suffix(PICTURES),
               help="Draw them: .png, .svg or .pdf.")  # fmt: skip
+@style()
 @click.option("--force", is_flag=True, help="Overwrite --out and --plot.")
 @computing
 @common

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from brfkit.cli.checks import PICTURES, suffix
-from brfkit.cli.options import common, computing, data_dir, limit_threads, print_json
+from brfkit.cli.options import common, computing, data_dir, limit_threads, print_json, style
 
 
 @click.command()
@@ -24,6 +24,7 @@ from brfkit.cli.options import common, computing, data_dir, limit_threads, print
 @click.option("--out", type=click.Path(dir_okay=False), callback=suffix((".csv",)), help="All numbers: .csv.")
 @click.option("--plot", type=click.Path(dir_okay=False), callback=suffix(PICTURES),
               help="Draw them: .png, .svg or .pdf.")  # fmt: skip
+@style()
 @click.option("--force", is_flag=True, help="Overwrite --out and --plot.")
 @data_dir
 @computing

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from brfkit.cli.options import common, computing, data_dir, number, print_json
+from brfkit.cli.options import common, computing, data_dir, number, print_json, style
 
 FORMATS = ("png", "svg", "pdf")
 
@@ -35,8 +35,9 @@ def _samples(ctx: click.Context, param: click.Parameter, value: str) -> tuple[in
 @click.option("--permutation", type=click.Path(dir_okay=False), help="psmnist: order of the pixels (.npy).")
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
 @click.option("--out", type=click.Path(file_okay=False), help="Folder for pictures, CSV and JSON; made if missing.")
-@click.option("--format", "suffix", type=click.Choice(FORMATS), multiple=True, default=("png",), show_default=True,
-              help="Of the pictures; may be given more than once.")  # fmt: skip
+@click.option("--format", "suffix", type=click.Choice(FORMATS), multiple=True,
+              help="Of the pictures; may be given more than once.  [default: png; paper: pdf]")  # fmt: skip
+@style("out")
 @click.option("--force", is_flag=True, help="Overwrite what is in --out.")
 @data_dir
 @computing
@@ -59,11 +60,17 @@ def command(checkpoint: str, as_json: bool, show: tuple[int, ...], out: str | No
     samples = {} if folder is None else _of_samples(checkpoint, show, options)
     with progress("running", "samples") as advance:
         found = inspect_network(checkpoint, progress=advance, **options)
-    written = [] if folder is None else _write(folder, found, samples, tuple(dict.fromkeys(suffix)), force)
+    written = [] if folder is None else _write(folder, found, samples, tuple(dict.fromkeys(suffix)) or _usual(), force)
     if as_json:
         print_json({**found.to_dict(), "out": out, "files": written})
     else:
         _report(found, out, written)
+
+
+def _usual() -> tuple[str, ...]:
+    from brfkit.plotting.style import is_paper
+
+    return ("pdf",) if is_paper() else ("png",)
 
 
 def _folder(out: str, force: bool) -> Path:

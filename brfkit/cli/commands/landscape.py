@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from brfkit.cli.checks import PICTURES, suffix
-from brfkit.cli.options import common, computing, data_dir, print_json, print_table
+from brfkit.cli.options import common, computing, data_dir, print_json, print_table, style
 from brfkit.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ VALUES = ("loss", "accuracy", "spikes_per_sample")
 )
 @click.option("--log", is_flag=True, help="Colours and heights of --plot and --html on a logarithmic scale.")
 @click.option("--resume", is_flag=True, help="Go on with the surface in --out.")
+@style()
 @click.option("--force", is_flag=True, help="Overwrite --out, --plot and --html.")
 @click.option("--block", type=click.IntRange(1), default=16, show_default=True,
               help="Points between two writes of --out; changes no result.")  # fmt: skip

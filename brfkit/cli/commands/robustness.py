@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from brfkit.cli.checks import PICTURES, suffix
-from brfkit.cli.options import common, computing, data_dir, print_json
+from brfkit.cli.options import common, computing, data_dir, print_json, style
 from brfkit.cli.progress import progress
 
 NAMES = (
@@ -44,6 +44,7 @@ def _levels(ctx: click.Context, param: click.Parameter, value: str | None) -> tu
               help="One line per evaluation: .csv.")  # fmt: skip
 @click.option("--plot", type=click.Path(dir_okay=False), callback=suffix(PICTURES), multiple=False,
               help="Draw them: .png, .svg or .pdf.")  # fmt: skip
+@style()
 @click.option("--force", is_flag=True, help="Overwrite --out and --plot.")
 @data_dir
 @computing

@@ -18,6 +18,7 @@ from brfkit.cli.options import (
     parts,
     print_json,
     print_table,
+    style,
 )
 
 TRACES = (".npz", ".h5", ".csv")
@@ -58,6 +59,7 @@ FOR_NETWORKS = ("dataset", "sample", "split", "permutation", "data_dir")
               help="Record t, input and every state: .npz, .h5 or .csv.")  # fmt: skip
 @click.option("--plot", type=click.Path(dir_okay=False), callback=suffix(PICTURES),
               help="Draw them: .png, .svg or .pdf.")  # fmt: skip
+@style()
 @click.option("--force", is_flag=True, help="Overwrite --out and --plot.")
 @data_dir
 @computing

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from brfkit.cli.checks import PICTURES, finite, suffix
-from brfkit.cli.options import common, computing, print_json, print_table
+from brfkit.cli.options import common, computing, print_json, print_table, style
 
 
 @click.command()
@@ -34,6 +34,7 @@ from brfkit.cli.options import common, computing, print_json, print_table
 @click.option("--out", type=click.Path(dir_okay=False), callback=suffix((".npz",)), help="All numbers: .npz.")
 @click.option("--plot", type=click.Path(dir_okay=False), callback=suffix(PICTURES),
               help="Draw them: .png, .svg or .pdf.")  # fmt: skip
+@style()
 @click.option("--force", is_flag=True, help="Overwrite --out and --plot.")
 @computing
 @common

@@ -9,7 +9,7 @@ import click
 from brfkit.cli.checks import PICTURES, constant, finite, interval, suffix
 from brfkit.cli.checks import settings as checked_settings
 from brfkit.cli.commands.frequency import TABLES
-from brfkit.cli.options import chosen_parts, common, computing, parts, print_json, print_table
+from brfkit.cli.options import chosen_parts, common, computing, parts, print_json, print_table, style
 
 
 @click.command()
@@ -30,6 +30,7 @@ from brfkit.cli.options import chosen_parts, common, computing, parts, print_jso
 @click.option("--out", type=click.Path(dir_okay=False), callback=suffix(TABLES), help="All numbers: .csv or .npz.")
 @click.option("--plot", type=click.Path(dir_okay=False), callback=suffix(PICTURES),
               help="Draw them: .png, .svg or .pdf.")  # fmt: skip
+@style()
 @click.option("--force", is_flag=True, help="Overwrite --out and --plot.")
 @computing
 @common
