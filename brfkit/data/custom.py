@@ -124,6 +124,12 @@ def _labels(
 def _class_names(arrays: Arrays, path: Path, parts: Mapping[str, Split]) -> tuple[str, ...]:
     most = max(int(part.y.max()) for part in parts.values())
     given = arrays.read("class_names", "text", 1)
+    labels = sum(part.y.size for part in parts.values())
+    if given is None and most >= max(labels, 2):
+        raise BrfkitError(
+            f"{path}: the label {most} makes {most + 1} classes, and there are {labels} labels; number the classes "
+            "from 0 without gaps, or name them all in class_names"
+        )
     names = texts(given, f"{path}: class_names") if given is not None else tuple(map(str, range(most + 1)))
     if most >= len(names):
         raise BrfkitError(f"{path}: there is a label {most} and only {len(names)} class_names")

@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from brfkit.backends.base import Backend
 from brfkit.data import Dataset
+from brfkit.data.checks import check_trainable
 from brfkit.errors import BrfkitError
 from brfkit.evaluation import batches
 from brfkit.io.atomic import atomic_path, atomic_write
@@ -66,7 +67,8 @@ class Silent:
 class Result:
     """What a run came to; test figures are those of the best epoch (:func:`brfkit.runs.metrics.best_epoch`).
 
-    ``stopped`` says why it ended before its last epoch, ``diverged`` where it went wrong; None otherwise.
+    ``stopped`` says why it ended before its last epoch, ``diverged`` where it went wrong; None otherwise. ``notes``
+    are about the data: classes without a sample, empty recordings.
     """
 
     run_dir: str
@@ -84,6 +86,7 @@ class Result:
     diverged: str | None = None
     stopped: str | None = None
     spikes_by_layer: list[float] | None = None
+    notes: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -125,6 +128,10 @@ def train(
     world = world or World()
     folder = RunFolder(run_dir, config)
     dataset = load_dataset(config.data, seed=config.training.seed, data_dir=data_dir)
+    notes = list(check_trainable(dataset))
+    if world.first:
+        for note in notes:
+            log.warning("%s", note)
     trainer, told = _make_trainer(config, dataset, backend, world, resume and (folder / LAST).exists())
     if world.first:  # not before the data are there
         folder.prepare(resume, force)
@@ -133,6 +140,7 @@ def train(
             write_facts(folder.path, facts | told)
     world.share(None)
     run = _Run(folder, dataset, trainer, observer or Silent(), picture)
+    run.notes = notes
     if resume and (folder / LAST).exists():
         run.restore(folder.load(LAST))
     with _quiet_collector(), one_torch_thread() if trainer.backend.name == "numba" else nullcontext():
@@ -191,6 +199,7 @@ class _Run:
         self.trainer, self.observer, self.picture = trainer, observer, picture
         self.writes = trainer.world.first
         self.rows: list[Row] = []
+        self.notes: list[str] = []
         self.saved = 0  # rows that the last checkpoint holds
 
     def restore(self, stored: Stored) -> None:
@@ -296,6 +305,7 @@ class _Run:
             diverged=diverged,
             stopped=self._enough(),
             spikes_by_layer=self._spikes_by_layer(chosen) if self.writes else None,
+            notes=self.notes,
         )
 
     def _spikes_by_layer(self, chosen: Row) -> list[float]:

@@ -158,6 +158,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "negative label": (dense(y_train=np.full(6, -1)), r"y_train holds -1\.\.-1"),
     "huge label": (dense(y_train=np.full(6, 1 << 40)), "classes are numbered from 0"),
     "unlike steps": (dense(x_test=np.zeros((3, 4, 2))), r"x_test has shape \(3, 4, 2\), x_train has \(N, 5, 2\)"),
+    "more classes than labels": (
+        dense(y_test=np.array([0, 1, 50])),
+        "label 50 makes 51 classes, and there are 9 labels",
+    ),
     "few names": (dense(class_names=["a", "b"]), "there is a label 2 and only 2 class_names"),
     "same names": (dense(class_names=["a", "a", "b"]), "not a list of different names"),
     "groups": (dense(groups_train=np.zeros(3, int)), "groups_train has 3 entries for 6"),
