@@ -16,6 +16,7 @@ from brfkit.reports.network import gradients_section, inspect_section, robustnes
 from brfkit.reports.parts import Advance, Section, Source, Watch
 from brfkit.reports.run import curves_section, is_lstm_run, run_config, run_section
 from brfkit.reports.surface import landscape_section
+from brfkit.runs.folder import REPORT
 from brfkit.subject import open_subject
 
 PAPER = ("input-noise", "spike-deletion", "synaptic-noise", "bit-precision")
@@ -82,7 +83,7 @@ class Report:
 def default_out(checkpoint: str | Path) -> Path:
     """``report.html`` in a run folder; for a file ``<name>-report.html`` in the current folder."""
     path = Path(checkpoint)
-    return path / "report.html" if path.is_dir() else Path(f"{path.stem}-report.html")
+    return path / REPORT if path.is_dir() else Path(f"{path.stem}-report.html")
 
 
 def report(

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from brfkit.runs.folder import RunFolder
+
 Advance = Callable[[int, int], None]
 Watch = Callable[[str, str], AbstractContextManager[Advance]]
 
@@ -97,10 +99,9 @@ class Source:
     seed: int = 0
 
     @property
-    def folder(self) -> Path | None:
+    def folder(self) -> RunFolder | None:
         """The run folder, where it is one."""
-        path = Path(self.checkpoint)
-        return path if path.is_dir() else None
+        return RunFolder(self.checkpoint) if Path(self.checkpoint).is_dir() else None
 
     @property
     def dtype(self) -> str:

@@ -6,7 +6,6 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from brfkit.checkpoints.native import open_checkpoint
@@ -14,20 +13,16 @@ from brfkit.errors import BrfkitError
 from brfkit.network import Network
 from brfkit.reports.parts import Block, Note, Picture, Section, Source, Table, Watch, number
 from brfkit.runs.config import LSTM, Config
-from brfkit.runs.config_files import read_config_file
-from brfkit.runs.metrics import TEST, TRAIN, VALIDATION, Row, best_epoch, read_metrics
-from brfkit.runs.provenance import RUN, read_object
+from brfkit.runs.folder import CONFIG, METRICS, RunFolder
+from brfkit.runs.metrics import TEST, TRAIN, VALIDATION, Row, best_epoch
 
-CONFIG, METRICS, RESULT = "config.json", "metrics.csv", "result.json"
 EPOCHS = 25  # rows at most of the table of epochs
 
 
 def run_config(source: Source) -> Config | None:
     """The settings in the run folder; None where there is no run folder with settings."""
     folder = source.folder
-    if folder is None or not (folder / CONFIG).is_file():
-        return None
-    return Config.from_dict(read_config_file(folder / CONFIG))
+    return folder.config if folder is not None and folder.has(CONFIG) else None
 
 
 def is_lstm_run(source: Source) -> bool:
@@ -38,7 +33,7 @@ def is_lstm_run(source: Source) -> bool:
 
 def _rows(source: Source) -> list[Row]:
     folder = source.folder
-    return read_metrics(folder / METRICS) if folder is not None and (folder / METRICS).is_file() else []
+    return folder.metrics() if folder is not None else []
 
 
 def run_section(source: Source, watch: Watch) -> Section:
@@ -79,7 +74,7 @@ def run_section(source: Source, watch: Watch) -> Section:
 
 def _facts(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
     folder = source.folder
-    return ({}, {}) if folder is None else (read_object(folder / RUN), read_object(folder / RESULT))
+    return ({}, {}) if folder is None else (folder.provenance(), folder.result())
 
 
 def _stop_accuracy(config: Config | None) -> float | None:
@@ -165,13 +160,13 @@ def _settings(config: Config) -> Table:
     return Table("All settings", ("setting", "value"), tuple(rows), folded=True)
 
 
-def train_command(source: Source, folder: Path) -> str:
+def train_command(source: Source, folder: RunFolder) -> str:
     """The line that the folder remembers; else one that trains with its configuration."""
     words = _facts(source)[0].get("command")
     if isinstance(words, list) and "train" in words:
         kept = [str(word) for word in words[words.index("train") :] if word != "--force"]  # which would undo this run
         return shlex.join(["brfkit", *kept])
-    return shlex.join(["brfkit", "train", "--config", str(folder / CONFIG), "--run-dir", f"{folder}-again"])
+    return shlex.join(["brfkit", "train", "--config", str(folder / CONFIG), "--run-dir", f"{folder.path}-again"])
 
 
 def curves_section(source: Source, watch: Watch) -> Section:
@@ -194,7 +189,7 @@ def curves_section(source: Source, watch: Watch) -> Section:
         "seen while training. The grey line is the best epoch.",
         f"Three line charts over epochs 0 to {max(row.epoch for row in rows)}: loss, accuracy, spikes per sample. "
         + _course(rows, best),
-        (train_command(source, folder), shlex.join(["brfkit", "compare", str(folder), "--plot", "curves.png"])),
+        (train_command(source, folder), shlex.join(["brfkit", "compare", str(folder.path), "--plot", "curves.png"])),
     )
     return Section(
         "curves", "Learning curves", "How training went, epoch by epoch.", (picture, _epochs(rows, best))

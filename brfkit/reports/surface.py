@@ -58,7 +58,7 @@ def _files(source: Source) -> list[Path]:
     from brfkit.analysis.landscape.store import FORMAT, is_surface
 
     found = [Path(name) for name in source.surfaces]
-    for file in sorted(source.folder.glob("*.h5")) if source.folder is not None else []:
+    for file in source.folder.surfaces() if source.folder is not None else []:
         if not is_surface(file) or file.resolve() in {f.resolve() for f in found}:
             continue
         try:

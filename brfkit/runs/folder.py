@@ -1,27 +1,36 @@
-"""The files of a run folder: configuration, checkpoints, weights of every epoch."""
+"""A run folder. Everything that reads or writes a file of a run does so through :class:`RunFolder`. Needs no torch."""
 
 from __future__ import annotations
 
 import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brfkit.checkpoints.lstm import load_lstm, save_lstm
-from brfkit.checkpoints.native import Checkpoint, load_checkpoint, save_checkpoint
+from brfkit.checkpoints.native import RUN_FILES, Checkpoint, load_checkpoint, save_checkpoint
 from brfkit.errors import BrfkitError
-from brfkit.io.atomic import atomic_write
+from brfkit.io.atomic import atomic_path, atomic_write
+from brfkit.io.locks import exclusive
+from brfkit.network import Network, Weights
 from brfkit.runs.config import Config, is_lstm
 from brfkit.runs.config_files import read_config_file
-from brfkit.runs.provenance import RUN
+from brfkit.runs.metrics import Row, read_metrics, write_metrics
 
-CONFIG, METRICS, BEST, LAST, CURVE, RESULT = (
-    "config.json", "metrics.csv", "best.npz", "last.npz", "learning_curve.png", "result.json",
-)  # fmt: skip
-WEIGHTS = "weights"
+CONFIG, METRICS, RESULT, PROVENANCE = "config.json", "metrics.csv", "result.json", "run.json"
+BEST, LAST = RUN_FILES
+PREVIOUS = "previous.npz"  # the last checkpoint but one, in case the last is damaged
+CURVE, REPORT, LOCK = "learning_curve.png", "report.html", "run.lock"
+KEPT, KEPT_NAME = "weights", re.compile(r"epoch-(\d+)\.npz")
+LOGS = "events.out.tfevents.*"
 
 
 @dataclass(frozen=True)
@@ -33,24 +42,91 @@ class Stored:
     extra: dict[str, NDArray]
 
 
-class RunFolder:
-    """A folder of one run."""
+class Figure(Protocol):
+    """A picture that can be written; matplotlib's figures are such."""
 
-    def __init__(self, path: str | Path, config: Config) -> None:
-        self.path, self.config = Path(path), config
+    def savefig(self, fname: Path) -> None: ...
+
+
+class RunFolder:
+    """The files of one run.
+
+    Args:
+        path: folder; it need not exist.
+        config: settings of the run; None reads them from the folder when they are asked for.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], config: Config | None = None) -> None:
+        self.path = Path(path)
+        if config is not None:
+            self.config = config
+
+    @staticmethod
+    def around(path: str | os.PathLike[str]) -> RunFolder:
+        """The folder itself, or the one that a file lies in."""
+        place = Path(path)
+        return RunFolder(place if place.is_dir() else place.parent)
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
 
+    def has(self, name: str) -> bool:
+        """Whether a file of that name is there."""
+        return (self.path / name).is_file()
+
     def present(self) -> list[str]:
         """The files of a run that are there."""
-        names = (CONFIG, METRICS, BEST, LAST, RESULT)
+        names = (CONFIG, METRICS, BEST, LAST, PREVIOUS, RESULT)
         return [name for name in names if (self.path / name).exists()]
+
+    # Settings and what the run says of itself
+
+    @cached_property
+    def config(self) -> Config:
+        """Settings of the run; a folder without or with damaged ones is a :class:`BrfkitError`."""
+        return Config.from_dict(read_config_file(self.path / CONFIG))
 
     def holds_this_run(self) -> bool:
         """Whether the configuration in the folder is this one (keys that it does not name have their defaults)."""
-        file = self.path / CONFIG
-        return file.exists() and Config.from_dict(read_config_file(file)) == self.config
+        return self.has(CONFIG) and RunFolder(self.path).config == self.config
+
+    def provenance(self) -> dict[str, Any]:
+        """What :func:`brfkit.runs.provenance.collect` found when the run began; empty where the folder has none."""
+        return read_object(self.path / PROVENANCE)
+
+    def write_provenance(self, values: Mapping[str, Any]) -> None:
+        self._write_json(PROVENANCE, values)
+
+    def result(self) -> dict[str, Any]:
+        """What ``brfkit train`` reported at the end; empty for a run that has not come to it."""
+        return read_object(self.path / RESULT)
+
+    def write_result(self, values: Mapping[str, Any]) -> None:
+        self._write_json(RESULT, values)
+
+    def metrics(self) -> list[Row]:
+        """The rows of ``metrics.csv``; none where there is no such file."""
+        return read_metrics(self.path / METRICS) if self.has(METRICS) else []
+
+    def write_metrics(self, rows: Iterable[Row]) -> None:
+        write_metrics(self.path / METRICS, rows)
+
+    def write_curve(self, figure: Figure) -> None:
+        """Write ``learning_curve.png``."""
+        with atomic_path(self.path / CURVE, force=True) as path:
+            figure.savefig(path)
+
+    def surfaces(self) -> list[Path]:
+        """HDF5 files in the folder, in the order of their names; error surfaces are among them."""
+        return sorted(self.path.glob("*.h5"))
+
+    # Beginning, going on, one process at a time
 
     def prepare(self, resume: bool, force: bool) -> None:
         """Make the folder and write the configuration, unless a run goes on in it.
@@ -69,17 +145,57 @@ class RunFolder:
             raise BrfkitError(
                 f"{self.path} holds a run already; use --resume to go on, --force to overwrite, or another folder"
             )
+        self._make()
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            for name in (*present, *([RUN] if (self.path / RUN).exists() else [])):
-                (self.path / name).unlink()
-            for pattern in ("events.out.tfevents.*", f"{WEIGHTS}/epoch-*.npz"):
+            for name in (*present, PROVENANCE):
+                (self.path / name).unlink(missing_ok=True)
+            for pattern in (LOGS, f"{KEPT}/epoch-*.npz"):
                 for old in self.path.glob(pattern):
                     old.unlink()
         except OSError as error:
-            raise BrfkitError(f"{self.path} cannot be used as a run folder: {error.strerror}") from None
+            raise self._unusable(error) from None
         with atomic_write(self.path / CONFIG, "w", force=True) as stream:
             stream.write(json.dumps(self.config.to_dict(), indent=1) + "\n")
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other trainings out of the folder.
+
+        Raises:
+            BrfkitError: one is going on in it.
+        """
+        made = not self.path.exists()
+        self._make()
+        try:
+            with exclusive(self.path / LOCK, f"{self.path} is in use by a training that is going on; wait for its end, "
+                                             "or use another folder"):  # fmt: skip
+                yield
+        finally:
+            if made:
+                with suppress(OSError):
+                    self.path.rmdir()  # where nothing has been written into it
+
+    def _make(self) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._unusable(error) from None
+
+    def _unusable(self, error: OSError) -> BrfkitError:
+        return BrfkitError(f"{self.path} cannot be used as a run folder: {error.strerror}")
+
+    # Checkpoints
+
+    def checkpoint_file(self) -> Path:
+        """The best checkpoint, or where there is none the last.
+
+        Raises:
+            BrfkitError: there is neither.
+        """
+        for name in RUN_FILES:
+            if self.has(name):
+                return self.path / name
+        raise BrfkitError(f"{self.path} holds neither {' nor '.join(RUN_FILES)}; it is not the folder of a run")
 
     def load(self, name: str) -> Stored:
         if is_lstm(self.config):
@@ -88,14 +204,82 @@ class RunFolder:
         return Stored(checkpoint.weights, checkpoint.meta, checkpoint.extra)
 
     def save(self, name: str, network: Any, stored: Stored) -> None:
+        if name == LAST and self.has(LAST):
+            self._link(LAST, PREVIOUS)
         if is_lstm(self.config):
             save_lstm(self.path / name, network, stored.weights, stored.meta, stored.extra)
         else:
             save_checkpoint(self.path / name, Checkpoint(network, stored.weights, stored.meta, stored.extra))
 
-    def keep_weights(self, epoch: int, weights: dict[str, NDArray]) -> None:
+    def resumable(self) -> list[str]:
+        """The checkpoints that training can go on from, the newest first."""
+        return [name for name in (LAST, PREVIOUS) if self.has(name)]
+
+    def replace_last(self) -> None:
+        """Put the last checkpoint but one in the place of the last, which is damaged."""
+        self._link(PREVIOUS, LAST)
+
+    def _link(self, source: str, target: str) -> None:
+        """One file under two names. Without hard links on the file system there is no second name."""
+        temporary = self.path / f".{target}.link"
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+            os.link(self.path / source, temporary)
+            temporary.replace(self.path / target)
+
+    # Weights of every epoch
+
+    def keep_weights(self, epoch: int, weights: Mapping[str, NDArray]) -> None:
         """Write the weights of an epoch, one array each under its name, to ``weights/epoch-NNNN.npz``."""
-        folder = self.path / WEIGHTS
+        folder = self.path / KEPT
         folder.mkdir(exist_ok=True)
         with atomic_write(folder / f"epoch-{epoch:04d}.npz", "wb", force=True) as stream:
             np.savez(stream, **weights)  # type: ignore[arg-type]
+
+    def kept_files(self) -> dict[int, Path]:
+        """The files of ``--keep-weights`` by epoch, ascending."""
+        files = sorted((self.path / KEPT).glob("epoch-*.npz"))
+        return dict(sorted((int(m[1]), file) for file in files if (m := KEPT_NAME.fullmatch(file.name))))
+
+    def kept_weights(self, epoch: int, network: Network) -> Weights:
+        """The weights kept after an epoch.
+
+        Raises:
+            BrfkitError: that epoch was not kept, or its file cannot be read or does not fit the network.
+        """
+        files = self.kept_files()
+        if epoch not in files:
+            there = f"{min(files)} to {max(files)}" if len(files) > 1 else ", ".join(map(str, files))
+            raise BrfkitError(f"{self.path} has not kept epoch {epoch}; it has {len(files)} epochs, {there}")
+        path = files[epoch]
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                weights = {name: archive[name] for name in archive.files if name in network.shapes()}
+        except Exception as error:  # damaged archives make NumPy and zipfile raise many kinds
+            raise BrfkitError(f"{path} cannot be read as weights ({type(error).__name__})") from None
+        try:
+            network.check(weights)
+        except BrfkitError as error:
+            raise BrfkitError(f"{path}: {error}") from None
+        return {name: weights[name] for name in network.shapes()}
+
+    def _write_json(self, name: str, values: Mapping[str, Any]) -> None:
+        with atomic_write(self.path / name, "w", force=True) as stream:
+            stream.write(json.dumps(values, indent=1) + "\n")
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A file with one JSON object; an empty one where there is no file.
+
+    Raises:
+        BrfkitError: the file is damaged.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise BrfkitError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise BrfkitError(f"{path} does not hold one JSON object")
+    return values

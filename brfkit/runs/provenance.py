@@ -1,9 +1,8 @@
-"""``run.json``: what a run folder says of itself beside its configuration. Needs no torch."""
+"""Where figures come from: hash of the data, versions, commit; ``run.json`` of a run folder. Needs no torch."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 import subprocess
 import sys
@@ -16,15 +15,12 @@ import numpy as np
 import brfkit
 from brfkit.cost import active_inputs
 from brfkit.data import Dataset, Split
-from brfkit.errors import BrfkitError
 from brfkit.events import Events
-from brfkit.io.atomic import atomic_write
 
-RUN = "run.json"
 _PACKAGES = ("numpy", "numba", "torch", "scipy", "cupy")
 
 
-def describe(dataset: Dataset, parameters: int, backend: str) -> dict[str, Any]:
+def collect(dataset: Dataset, parameters: int, backend: str) -> dict[str, Any]:
     """What a run is made of: size of network and data, hash of the data, versions, commit, command line."""
     test = dataset.test if "test" in dataset.splits and len(dataset.test) else dataset.train
     return {
@@ -82,25 +78,3 @@ def git_commit() -> str | None:
 def _git(folder: Path, *arguments: str) -> str:
     done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True)
     return done.stdout.strip()
-
-
-def write_facts(folder: Path, facts: dict[str, Any]) -> None:
-    with atomic_write(folder / RUN, "w", force=True) as stream:
-        stream.write(json.dumps(facts, indent=1) + "\n")
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """A file with one JSON object; an empty one where there is no file.
-
-    Raises:
-        BrfkitError: the file is damaged.
-    """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise BrfkitError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise BrfkitError(f"{path} does not hold one JSON object")
-    return values

@@ -13,8 +13,7 @@ import numpy as np
 from brfkit.errors import BrfkitError
 from brfkit.io.atomic import atomic_write
 from brfkit.runs.config import Config
-from brfkit.runs.folder import RESULT, RunFolder
-from brfkit.runs.provenance import read_object
+from brfkit.runs.folder import RunFolder
 
 SUMMARY = "seeds.json"
 _AVERAGED = ("test_accuracy", "test_loss", "spikes_per_sample", "best_epoch", "epochs", "seconds")
@@ -75,7 +74,7 @@ def run_seeds(
             raise BrfkitError(f"{folder.path} holds a run with other settings; resume it with those")
     results = []
     for folder in folders:
-        done = read_object(folder / RESULT) if resume else {}
+        done = folder.result() if resume else {}
         results.append(done or run_one(folder.config, folder.path, resume))
     return results
 

@@ -57,12 +57,37 @@ def optimizer_arrays(optimizer: torch.optim.Optimizer) -> tuple[dict[str, NDArra
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, arrays: Mapping[str, NDArray], plain: Mapping[str, Any]
 ) -> None:
-    """Bring back what :func:`optimizer_arrays` gave; other arrays (the permutation of psmnist) are passed by."""
+    """Bring back what :func:`optimizer_arrays` gave; other arrays (the permutation of psmnist) are passed by.
+
+    Raises:
+        ValueError: it is not the state of such an optimiser of these parameters; fused kernels would not check that.
+    """
     own = {name: value for name, value in arrays.items() if name.startswith(_PREFIX)}
     values: dict[str, Any] = {name: torch.from_numpy(value.copy()) for name, value in own.items()}
     state: dict[int, dict[str, Any]] = {}
     for name, value in (values | dict(plain)).items():
         _, index, key = name.split("/")
         state.setdefault(int(index), {})[key] = value
+    _check_state(optimizer, state)
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _check_state(optimizer: torch.optim.Optimizer, state: Mapping[int, Mapping[str, Any]]) -> None:
+    """Compare names and shapes with those of a like optimiser after one step."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    probe = torch.nn.Parameter(torch.zeros(2, 3, dtype=parameters[0].dtype))
+    settings = {name: value for name, value in optimizer.param_groups[0].items() if name != "params"}
+    like = type(optimizer)([{"params": [probe], **settings}], lr=settings["lr"])
+    probe.grad = torch.zeros_like(probe)
+    like.step()
+    wanted = like.state_dict()["state"].get(0, {})
+    if state and state.keys() != set(range(len(parameters))):
+        raise ValueError("the state of the optimiser is of other parameters")
+    for index, values in state.items():
+        if values.keys() != wanted.keys():
+            raise ValueError(f"the state of the optimiser has {sorted(values)}, not {sorted(wanted)}")
+        for key, value in values.items():
+            shape = parameters[index].shape if getattr(wanted[key], "shape", None) == probe.shape else torch.Size()
+            if getattr(value, "shape", torch.Size()) != shape:
+                raise ValueError(f"{key} of the optimiser has shape {tuple(value.shape)}, not {tuple(shape)}")

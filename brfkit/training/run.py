@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import gc
-import json
 import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,13 +19,12 @@ from brfkit.data import Dataset
 from brfkit.data.checks import check_trainable
 from brfkit.errors import BrfkitError
 from brfkit.evaluation import batches
-from brfkit.io.atomic import atomic_path, atomic_write
 from brfkit.memory import peak_bytes
 from brfkit.runs.config import Config, is_lstm
 from brfkit.runs.datasets import load_dataset, split_validation
-from brfkit.runs.folder import BEST, CURVE, LAST, METRICS, RESULT, RunFolder, Stored
-from brfkit.runs.metrics import TEST, Row, best_epoch, stop_epoch, write_metrics
-from brfkit.runs.provenance import RUN, describe, write_facts
+from brfkit.runs.folder import BEST, CONFIG, LAST, PROVENANCE, RunFolder, Stored
+from brfkit.runs.metrics import TEST, Row, best_epoch, stop_epoch
+from brfkit.runs.provenance import collect
 from brfkit.training.distributed import World
 from brfkit.training.divergence import DivergedError
 from brfkit.training.lstm import LstmBackend, LstmTrainer, build_lstm
@@ -64,11 +62,12 @@ class Silent:
 
 
 @dataclass(frozen=True)
-class Result:
+class Run:
     """What a run came to; test figures are those of the best epoch (:func:`brfkit.runs.metrics.best_epoch`).
 
     ``stopped`` says why it ended before its last epoch, ``diverged`` where it went wrong; None otherwise. ``notes``
-    are about the data: classes without a sample, empty recordings.
+    are about the data: classes without a sample, empty recordings. ``folder`` has the files of the run, ``metrics``
+    every row of ``metrics.csv``.
     """
 
     run_dir: str
@@ -87,9 +86,12 @@ class Result:
     stopped: str | None = None
     spikes_by_layer: list[float] | None = None
     notes: list[str] = field(default_factory=list)
+    folder: RunFolder = field(kw_only=True)
+    metrics: tuple[Row, ...] = field(kw_only=True, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """The JSON object of the command."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("folder", "metrics")}
 
 
 def train(
@@ -104,7 +106,7 @@ def train(
     stop: Callable[[], bool] | None = None,
     world: World | None = None,
     picture: Picture | None = None,
-) -> Result:
+) -> Run:
     """Train a network as configured and keep everything in a run folder.
 
     After every epoch the folder holds the best and the last checkpoint and the metrics so far, each written whole.
@@ -132,27 +134,27 @@ def train(
     if world.first:
         for note in notes:
             log.warning("%s", note)
-    trainer, told = _make_trainer(config, dataset, backend, world, resume and (folder / LAST).exists())
-    if world.first:  # not before the data are there
-        folder.prepare(resume, force)
-        if not (folder / RUN).exists():
-            facts = describe(dataset, trainer.network.parameter_count(), trainer.backend.name)
-            write_facts(folder.path, facts | told)
-    world.share(None)
-    run = _Run(folder, dataset, trainer, observer or Silent(), picture)
-    run.notes = notes
-    if resume and (folder / LAST).exists():
-        run.restore(folder.load(LAST))
-    with _quiet_collector(), one_torch_thread() if trainer.backend.name == "numba" else nullcontext():
-        diverged = run.go(stop or (lambda: False))
-        result = run.result(time.perf_counter() - started, diverged)
-    if world.first:
-        accuracy = config.training.stop_accuracy
-        if accuracy is not None and diverged is None and stop_epoch(run.rows, accuracy) is None:
-            log.warning("no epoch reached a validation accuracy of %g %%", accuracy)
-        with atomic_write(folder / RESULT, "w", force=True) as stream:
-            stream.write(json.dumps(result.to_dict(), indent=1) + "\n")
-    return result
+    trainer, origin = _make_trainer(config, dataset, backend, world, resume and bool(folder.resumable()))
+    with folder.lock() if world.first else nullcontext():
+        if world.first:  # not before the data are there
+            folder.prepare(resume, force)
+            if not folder.has(PROVENANCE):
+                found = collect(dataset, trainer.network.parameter_count(), trainer.backend.name)
+                folder.write_provenance(found | origin)
+        world.share(None)
+        epochs = _Epochs(folder, dataset, trainer, observer or Silent(), picture)
+        epochs.notes = notes
+        if resume:
+            epochs.resume()
+        with _quiet_collector(), one_torch_thread() if trainer.backend.name == "numba" else nullcontext():
+            diverged = epochs.go(stop or (lambda: False))
+            run = epochs.run(time.perf_counter() - started, diverged)
+        if world.first:
+            accuracy = config.training.stop_accuracy
+            if accuracy is not None and diverged is None and stop_epoch(epochs.rows, accuracy) is None:
+                log.warning("no epoch reached a validation accuracy of %g %%", accuracy)
+            folder.write_result(run.to_dict())
+    return run
 
 
 @contextmanager
@@ -169,7 +171,7 @@ def _quiet_collector() -> Iterator[None]:
 def _make_trainer(
     config: Config, dataset: Dataset, backend: Backend, world: World, resumed: bool
 ) -> tuple[Trainer, dict[str, Any]]:
-    """The trainer with initial weights, which are replaced where the run is resumed, and what is to be told of them."""
+    """The trainer with initial weights, which are replaced where the run is resumed, and where these come from."""
     training = config.training
     dtype = np.dtype(training.dtype)
     if is_lstm(config):
@@ -178,18 +180,22 @@ def _make_trainer(
         return LstmTrainer(config, dataset, baseline, weights, LstmBackend(), world), {}
     network = config.network.build(dataset.channels, dataset.classes)
     weights = network.initialise(training.seed, dtype, config.network.initial_distributions())
-    told: dict[str, Any] = {}
+    origin: dict[str, Any] = {}
     if config.network.omega_init is not None:
-        heard, _ = split_validation(dataset.train, config.data, training.seed)
-        told["omega_init"] = initialise_omega(network, weights, heard, training.seed)
+        train_split, _ = split_validation(dataset.train, config.data, training.seed)
+        origin["omega_init"] = initialise_omega(network, weights, train_split, training.seed)
     path = config.network.start_from
     if path is not None and not resumed:
-        found, told["start_from"] = starting_weights(path, network, config.network.neuron, dataset.permutation)
+        found, origin["start_from"] = starting_weights(path, network, config.network.neuron, dataset.permutation)
         weights = {name: found[name].astype(dtype) for name in weights}
-    return Trainer(config, dataset, network, weights, backend, world), told
+    return Trainer(config, dataset, network, weights, backend, world), origin
 
 
-class _Run:
+class _OtherRunError(BrfkitError):
+    """A checkpoint of another run lies in the folder."""
+
+
+class _Epochs:
     """The epochs of one run and what is written after each."""
 
     def __init__(
@@ -202,15 +208,40 @@ class _Run:
         self.notes: list[str] = []
         self.saved = 0  # rows that the last checkpoint holds
 
-    def restore(self, stored: Stored) -> None:
+    def resume(self) -> None:
+        """Go on from the last checkpoint, or where that is damaged from the one before it; from neither at the start.
+
+        Raises:
+            BrfkitError: none of those that are there can be used, or the last one belongs to another run.
+        """
+        problem: BrfkitError | None = None
+        for name in self.folder.resumable():
+            try:
+                self._restore(name)
+            except _OtherRunError:
+                raise
+            except BrfkitError as error:
+                problem = problem or error
+                continue
+            if problem is not None and self.writes:
+                log.warning("%s; going on from %s, of epoch %d", problem, name, self.trainer.epoch)
+                self.folder.replace_last()
+            return
+        if problem is not None:
+            raise BrfkitError(f"{problem}; use --force to start anew")
+
+    def _restore(self, name: str) -> None:
+        stored = self.folder.load(name)
         try:
-            self.rows = [Row.from_values(values) for values in stored.meta["rows"]]
-            self.saved = len(self.rows)
-            self.trainer.restore(stored.weights, stored.extra, stored.meta["trainer"])
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise BrfkitError(
-                f"{self.folder / LAST} cannot be resumed from ({error!r}); use --force to start anew"
-            ) from None
+            config = Config.from_dict(stored.meta["config"])
+            rows = [Row.from_values(values) for values in stored.meta["rows"]]
+            if config == self.config:
+                self.trainer.restore(stored.weights, stored.extra, stored.meta["trainer"])
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise BrfkitError(f"{self.folder / name} cannot be resumed from ({error!r})") from None
+        if config != self.config:
+            raise _OtherRunError(f"{self.folder / name} was written by a run with other settings than {CONFIG} says")
+        self.rows, self.saved = rows, len(rows)
 
     def go(self, stop: Callable[[], bool]) -> str | None:
         """All epochs that are left; returns what diverged, if anything."""
@@ -233,7 +264,7 @@ class _Run:
             if self.saved and self.writes:
                 # An interrupt may have come after an epoch was measured and before it was saved: it will be run again.
                 self.rows = self.rows[: self.saved]
-                write_metrics(self.folder / METRICS, self.rows)
+                self.folder.write_metrics(self.rows)
                 self._draw()
         return None
 
@@ -268,7 +299,7 @@ class _Run:
         arrays, plain = self.trainer.state_arrays()
         self._save(LAST, arrays, {"trainer": plain, "rows": [row.to_values() for row in self.rows]})
         self.saved = len(self.rows)
-        write_metrics(self.folder / METRICS, self.rows)
+        self.folder.write_metrics(self.rows)
 
     def _save(self, name: str, arrays: dict[str, Any], meta: dict[str, Any]) -> None:
         order = self.dataset.permutation
@@ -281,39 +312,43 @@ class _Run:
         if self.picture is None:
             return
         title = f"{self.config.data.dataset}, {self.config.network.neuron}, seed {self.config.training.seed}"
-        with atomic_path(self.folder / CURVE, force=True) as path:
-            self.picture(self.rows, title, self.config.training.stop_accuracy).savefig(path)
+        try:
+            self.folder.write_curve(self.picture(self.rows, title, self.config.training.stop_accuracy))
+        except Exception as error:  # whatever the drawing meets: the network is trained and its files are written
+            log.warning("the learning curve was not drawn: %s", " ".join(str(error).split()) or type(error).__name__)
 
-    def result(self, seconds: float, diverged: str | None) -> Result:
+    def run(self, seconds: float, diverged: str | None) -> Run:
         best = self._best()
         at_best = {row.split: row for row in self.rows if row.epoch == best}
-        chosen = at_best.get(TEST) or next(iter(at_best.values()))
+        row = at_best.get(TEST) or next(iter(at_best.values()))
         peak = peak_bytes()
-        return Result(
+        return Run(
             run_dir=str(self.folder.path),
             dataset=self.config.data.dataset,
             neuron=self.config.network.neuron,
             parameters=self.trainer.network.parameter_count(),
             epochs=self.trainer.epoch,
             best_epoch=best,
-            test_accuracy=chosen.accuracy,
-            test_loss=chosen.loss,
-            spikes_per_sample=chosen.spikes_per_sample,
+            test_accuracy=row.accuracy,
+            test_loss=row.loss,
+            spikes_per_sample=row.spikes_per_sample,
             seconds=seconds,
             backend=self.trainer.backend.name,
             peak_memory_mib=math.nan if peak is None else peak / 2**20,
             diverged=diverged,
             stopped=self._enough(),
-            spikes_by_layer=self._spikes_by_layer(chosen) if self.writes else None,
+            spikes_by_layer=self._spikes_by_layer(row) if self.writes else None,
             notes=self.notes,
+            folder=self.folder,
+            metrics=tuple(self.rows),
         )
 
-    def _spikes_by_layer(self, chosen: Row) -> list[float]:
+    def _spikes_by_layer(self, row: Row) -> list[float]:
         """Spikes per sample of every hidden layer at the best epoch; of several layers they have to be counted."""
         layers = self.trainer.network.spiking_layers
         if len(layers) < 2:
-            return [chosen.spikes_per_sample] * len(layers)
-        split = self.trainer.test_split if chosen.split == TEST else self.trainer.validation_split
+            return [row.spikes_per_sample] * len(layers)
+        split = self.trainer.test_split if row.split == TEST else self.trainer.validation_split
         assert split is not None
         weights, counts = self.folder.load(BEST).weights, np.zeros(len(layers))
         for x, _ in batches(split, 256, np.dtype(self.config.training.dtype)):

@@ -14,12 +14,12 @@ from brfkit.errors import BrfkitError
 from brfkit.plotting.curves import learning_curve
 from brfkit.runs.config import DataConfig
 from brfkit.runs.datasets import split_validation
-from brfkit.runs.folder import LAST, RunFolder
+from brfkit.runs.folder import LAST, METRICS, RunFolder
 from brfkit.runs.metrics import TEST, VALIDATION, Row, best_epoch, read_metrics, write_metrics
 from brfkit.runs.resolve import resolve
 from brfkit.training.divergence import DivergedError
 from brfkit.training.optimiser import learning_rate
-from brfkit.training.run import METRICS, train
+from brfkit.training.run import train
 from brfkit.training.trainer import Trainer
 
 SMALL = {

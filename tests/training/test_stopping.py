@@ -9,9 +9,10 @@ from brfkit.analysis.runs.reading import read_run
 from brfkit.backends import get_backend
 from brfkit.checkpoints.native import load_checkpoint, open_checkpoint
 from brfkit.errors import BrfkitError
+from brfkit.runs.folder import METRICS
 from brfkit.runs.metrics import TEST, TRAIN, VALIDATION, Row, best_epoch, read_metrics, stop_epoch
 from brfkit.runs.resolve import resolve
-from brfkit.training.run import METRICS, train
+from brfkit.training.run import train
 
 BACKEND = get_backend("numba", threads=1)
 

@@ -15,7 +15,7 @@ from brfkit.analysis.landscape.directions import WEIGHTS, Directions, moving_wei
 from brfkit.analysis.landscape.evaluate import PointEvaluator
 from brfkit.analysis.landscape.pca import pca_directions
 from brfkit.analysis.landscape.surface import Settings
-from brfkit.analysis.landscape.trajectory import kept_files, match_epoch, match_loss, read_kept
+from brfkit.analysis.landscape.trajectory import kept_files, kept_weights, match_loss
 from brfkit.checkpoints.native import Checkpoint, open_checkpoint
 from brfkit.data import Split
 from brfkit.errors import BrfkitError
@@ -92,8 +92,7 @@ class Prepared:
         count = 1 if settings.line else 2
         if settings.directions == FILTER:
             return random_directions(network, self.centre, settings.parameters, settings.seed, count)
-        files = kept_files(self.checkpoint)
-        trajectory = {epoch: read_kept(file, network) for epoch, file in files.items()}
+        trajectory = {epoch: kept_weights(self.checkpoint, network, epoch) for epoch in kept_files(self.checkpoint)}
         return pca_directions(self.centre, trajectory, moving_weights(network, settings.parameters), count)
 
 
@@ -117,7 +116,7 @@ def prepare(checkpoint: str | Path, request: Request, progress: Callable[[int, i
     opened = open_checkpoint(checkpoint, request.neuron)
     epoch, centre = None, opened.weights
     if request.match_epoch is not None:
-        epoch, centre = request.match_epoch, match_epoch(checkpoint, subject.network, request.match_epoch)
+        epoch, centre = request.match_epoch, kept_weights(checkpoint, subject.network, request.match_epoch)
     elif request.match_loss is not None:
         epoch, centre = match_loss(checkpoint, evaluator, request.match_loss, request.dtype, progress)
     moving_weights(subject.network, request.parameters)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,9 +11,7 @@ from numpy.typing import DTypeLike
 from brfkit.analysis.landscape.evaluate import PointEvaluator
 from brfkit.errors import BrfkitError
 from brfkit.network import Network, Weights
-
-FOLDER = "weights"
-_NAME = re.compile(r"epoch-(\d+)\.npz")
+from brfkit.runs.folder import RunFolder
 
 
 def kept_files(checkpoint: str | Path) -> dict[int, Path]:
@@ -23,40 +20,16 @@ def kept_files(checkpoint: str | Path) -> dict[int, Path]:
     Raises:
         BrfkitError: there are none.
     """
-    place = Path(checkpoint)
-    folder = (place if place.is_dir() else place.parent) / FOLDER
-    found = {int(m[1]): file for file in sorted(folder.glob("epoch-*.npz")) if (m := _NAME.fullmatch(file.name))}
+    found = RunFolder.around(checkpoint).kept_files()
     if not found:
         raise BrfkitError(f"{checkpoint} has no weights of its epochs; train with --keep-weights")
-    return dict(sorted(found.items()))
+    return found
 
 
-def read_kept(path: Path, network: Network) -> Weights:
-    """The weights in one file: arrays by name.
-
-    Raises:
-        BrfkitError: the file cannot be read or does not fit the network.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            weights = {name: archive[name] for name in archive.files}
-    except Exception as error:  # damaged archives make NumPy and zipfile raise many kinds
-        raise BrfkitError(f"{path} cannot be read as weights ({type(error).__name__})") from None
-    weights = {name: value for name, value in weights.items() if name in network.shapes()}
-    try:
-        network.check(weights)
-    except BrfkitError as error:
-        raise BrfkitError(f"{path}: {error}") from None
-    return {name: weights[name] for name in network.shapes()}
-
-
-def match_epoch(checkpoint: str | Path, network: Network, epoch: int) -> Weights:
+def kept_weights(checkpoint: str | Path, network: Network, epoch: int) -> Weights:
     """The weights kept after exactly that epoch."""
-    files = kept_files(checkpoint)
-    if epoch not in files:
-        there = f"{min(files)} to {max(files)}" if len(files) > 1 else str(min(files))
-        raise BrfkitError(f"{checkpoint} has not kept epoch {epoch}; it has {len(files)} epochs, {there}")
-    return read_kept(files[epoch], network)
+    kept_files(checkpoint)
+    return RunFolder.around(checkpoint).kept_weights(epoch, network)
 
 
 def match_loss(
@@ -69,8 +42,8 @@ def match_loss(
     """The epoch whose loss on the evaluator's samples is nearest to `loss` (the first of equals), and its weights."""
     files = kept_files(checkpoint)
     best: tuple[float, int, Weights] | None = None
-    for done, (epoch, file) in enumerate(files.items()):
-        weights = read_kept(file, evaluator.network)
+    for done, epoch in enumerate(files):
+        weights = kept_weights(checkpoint, evaluator.network, epoch)
         cast = {name: value.astype(dtype) for name, value in weights.items()}
         away = abs(float(evaluator([cast]).loss[0]) - loss)
         if np.isfinite(away) and (best is None or away < best[0]):

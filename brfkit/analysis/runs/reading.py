@@ -10,15 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brfkit.checkpoints.native import open_checkpoint
+from brfkit.checkpoints.native import load_checkpoint
 from brfkit.cost import Cost, cost
 from brfkit.errors import BrfkitError
 from brfkit.runs.config import Config
-from brfkit.runs.config_files import read_config_file
-from brfkit.runs.metrics import Row, best_epoch, read_metrics
-from brfkit.runs.provenance import RUN, read_object
+from brfkit.runs.folder import CONFIG, METRICS, RunFolder
+from brfkit.runs.metrics import Row, best_epoch
 
-CONFIG, METRICS, RESULT = "config.json", "metrics.csv", "result.json"
 CURVES = ("accuracy", "loss", "spikes_per_sample")
 
 
@@ -65,7 +63,7 @@ def expand(folders: Iterable[str | Path]) -> list[Path]:
     for folder in map(Path, folders):
         inside = [path for path in folder.glob("seed-*") if path.is_dir()]
         inside.sort(key=lambda path: (len(path.name), path.name))
-        for path in inside if inside and not (folder / CONFIG).exists() else [folder]:
+        for path in inside if inside and not RunFolder(folder).has(CONFIG) else [folder]:
             found.setdefault(path.resolve(), path)
     return list(found.values())
 
@@ -82,42 +80,42 @@ def read_run(folder: Path, split: str = "test") -> Run:
     """
     if not folder.is_dir():
         raise BrfkitError("there is no such folder")
+    run = RunFolder(folder)
     for name in (CONFIG, METRICS):
-        if not (folder / name).is_file():
+        if not run.has(name):
             raise BrfkitError(f"it holds no {name}")
-    config = Config.from_dict(read_config_file(folder / CONFIG))
-    rows = read_metrics(folder / METRICS)
-    chosen = {row.epoch: row for row in rows if row.split == split}
+    config, rows = run.config, run.metrics()
+    by_epoch = {row.epoch: row for row in rows if row.split == split}
     best = best_epoch(rows, config.training.stop_accuracy)
-    if not chosen or best not in chosen:
+    if best not in by_epoch:
         raise BrfkitError(f"its {METRICS} has no {split} figures of epoch {best}")
-    facts, result = read_object(folder / RUN), read_object(folder / RESULT)
-    parameters = facts.get("parameters", result.get("parameters"))
+    provenance, result = run.provenance(), run.result()
+    parameters = provenance.get("parameters", result.get("parameters"))
     if parameters is None:
-        parameters = open_checkpoint(folder).network.parameter_count()
-    order = sorted(chosen)
+        parameters = load_checkpoint(run.checkpoint_file()).network.parameter_count()
+    order = sorted(by_epoch)
     return Run(
         folder=folder,
         config=config,
         epochs=np.array(order),
-        curves={name: np.array([getattr(chosen[e], name) for e in order], np.float64) for name in CURVES},
+        curves={name: np.array([getattr(by_epoch[e], name) for e in order], np.float64) for name in CURVES},
         best_epoch=best,
         parameters=int(parameters),
         seconds=sum(row.seconds for row in rows),
-        cost=_cost(config, facts, result, chosen[best]),
+        cost=_cost(config, provenance, result, by_epoch[best]),
         finished=bool(result) and not result.get("diverged"),
         diverged=result.get("diverged"),
     )
 
 
-def _cost(config: Config, facts: Mapping[str, Any], result: Mapping[str, Any], best: Row) -> Cost | None:
+def _cost(config: Config, provenance: Mapping[str, Any], result: Mapping[str, Any], best: Row) -> Cost | None:
     """From the spikes of each layer, which one layer's total tells and otherwise the end of the run."""
     network = config.network
     by_layer = result.get("spikes_by_layer")
     if len(network.hidden) == 1:
         by_layer = [best.spikes_per_sample]
-    if by_layer is None or "active_inputs" not in facts or network.neuron == "lstm":
+    if by_layer is None or "active_inputs" not in provenance or network.neuron == "lstm":
         return None
-    steps, channels, classes = (int(facts[key]) for key in ("steps", "channels", "classes"))
+    steps, channels, classes = (int(provenance[key]) for key in ("steps", "channels", "classes"))
     spikes = dict(enumerate(by_layer))
-    return cost(network.hidden, classes, network.recurrent, steps, channels, float(facts["active_inputs"]), spikes)
+    return cost(network.hidden, classes, network.recurrent, steps, channels, float(provenance["active_inputs"]), spikes)

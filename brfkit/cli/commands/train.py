@@ -275,10 +275,13 @@ def _config(options: dict[str, Any], seed_given: bool) -> Any:
 
 def _stored_config(options: dict[str, Any]) -> Path:
     """Where a run that is resumed has its settings; with several seeds, the first that was begun."""
+    from brfkit.runs.folder import CONFIG
+    from brfkit.runs.seeds import seed_folder
+
     folder = Path(options["run_dir"])
     if options["seeds"] is None:
-        return folder / "config.json"
-    files = [folder / f"seed-{seed}" / "config.json" for seed in options["seeds"]]
+        return folder / CONFIG
+    files = [seed_folder(folder, seed) / CONFIG for seed in options["seeds"]]
     return next((file for file in files if file.exists()), files[0])
 
 
