@@ -8,12 +8,13 @@ import importlib.util
 import logging
 
 from brfkit.backends.base import Backend
+from brfkit.backends.capabilities import CAPABILITIES, Capabilities, capabilities
 from brfkit.backends.threads import MOST_THREADS
 from brfkit.errors import BrfkitError
 
 log = logging.getLogger(__name__)
 
-BACKENDS = ("numba", "cupy", "torch", "reference")
+BACKENDS = tuple(CAPABILITIES)
 _CUDA_MODULE = "brfkit.backends.cupy_gpu"
 _INSTALL_CUPY = "install it with pip install 'brfkit[cuda12]' or 'brfkit[cuda13]', as the driver's CUDA version asks"
 
@@ -103,4 +104,4 @@ def _cupy_problem() -> str | None:
     return None
 
 
-__all__ = ["BACKENDS", "Backend", "available_backends", "get_backend"]
+__all__ = ["BACKENDS", "Backend", "Capabilities", "available_backends", "capabilities", "get_backend"]

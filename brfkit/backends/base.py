@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brfkit.backends.capabilities import Capabilities, backends_with
+from brfkit.backends.spike_loss import SpikeLoss
 from brfkit.errors import BrfkitError
 from brfkit.events import Events
 from brfkit.network import Network
@@ -53,19 +55,53 @@ class Gradients:
     initial_state: State | None = None
 
 
+@dataclass(frozen=True)
+class ScanCall:
+    """The arguments of a scan after the checks that all backends share; attributes as for :meth:`Backend.scan`.
+
+    Attributes:
+        dtype: of the computation.
+        steps, batch: T and B.
+    """
+
+    network: Network
+    weights: Mapping[str, NDArray]
+    x: Input
+    dtype: np.dtype
+    steps: int
+    batch: int
+    initial_state: Mapping[str, NDArray]
+    record: Sequence[str] = ()
+    differentiate: bool = False
+    spike_mask: SpikeLoss | None = None
+
+
+@dataclass(frozen=True)
+class VjpCall:
+    """The arguments of a backward scan after the checks that all backends share, as for :meth:`Backend.scan_vjp`."""
+
+    trace: Trace
+    output_grad: NDArray | None
+    final_state_grad: Mapping[str, NDArray]
+    input_grad: bool = False
+    initial_state_grad: bool = False
+
+
 class Backend(ABC):
     """Runs a network forward and backward in time.
 
+    A backend implements ``_scan`` and ``_scan_vjp``, which get checked arguments, and states what else it can do.
+
     Attributes:
         name: by which it is asked for.
-        loses_spikes: whether ``scan`` takes ``spike_loss``: which spikes are lost on their way to other neurons, with
-            gradients (:class:`brfkit.backends.spike_loss.SpikeLoss`).
+        capabilities: what it can do.
+        threads: CPU threads; None where it has no setting of its own.
     """
 
     name: str
-    loses_spikes: bool = False
+    capabilities: Capabilities = Capabilities()
+    threads: int | None = None
 
-    @abstractmethod
     def scan(
         self,
         network: Network,
@@ -75,6 +111,7 @@ class Backend(ABC):
         initial_state: Mapping[str, NDArray] | None = None,
         record: Sequence[str] = (),
         differentiate: bool = False,
+        spike_mask: SpikeLoss | None = None,
     ) -> Trace:
         """Run the network over an input.
 
@@ -85,7 +122,22 @@ class Backend(ABC):
             initial_state: as ``Trace.final_state``; what is missing is 0.
             record: names ``<layer>.<state>`` or ``<layer>.z`` to return for every step.
             differentiate: keep what ``scan_vjp`` needs.
+            spike_mask: which spikes are dropped on their way to other neurons. Outputs, counts, recurrence and the
+                final ``z`` are those of the spikes that are left; a neuron's own states have seen all of its spikes.
+
+        Raises:
+            BrfkitError: the arguments do not fit together, or the backend has no spike mask.
         """
+        steps, batch = check_input(network, x)
+        check_names(network, record, "record")
+        check_names(network, list(initial_state or {}), "initial state")
+        if spike_mask is not None:
+            check_spike_mask(self)
+        dtype = self._dtype(network, weights)
+        call = ScanCall(
+            network, weights, x, dtype, steps, batch, dict(initial_state or {}), record, differentiate, spike_mask
+        )
+        return self._scan(call)
 
     def scan_points(self, network: Network, points: Sequence[Mapping[str, NDArray]], x: Input) -> Iterator[Trace]:
         """Run one input through several sets of weights, as the points of an error surface need it.
@@ -101,7 +153,6 @@ class Backend(ABC):
         for weights in points:
             yield self.scan(network, weights, x)
 
-    @abstractmethod
     def scan_vjp(
         self,
         trace: Trace,
@@ -118,7 +169,37 @@ class Backend(ABC):
             output_grad: gradient with respect to ``trace.outputs`` [T, B, O]; None is 0.
             final_state_grad: gradient with respect to ``trace.final_state``; what is missing is 0.
             input_grad, initial_state_grad: whether these gradients are wanted too.
+
+        Raises:
+            BrfkitError: nothing was kept for a gradient, events have none, or an argument has another shape.
         """
+        check_vjp(trace, output_grad, input_grad)
+        final = dict(final_state_grad or {})
+        check_states(trace.saved.network, trace.outputs.shape[1], final, "gradient of final state")
+        return self._scan_vjp(VjpCall(trace, output_grad, final, input_grad, initial_state_grad))
+
+    def one_threaded(self) -> Backend:
+        """A backend for callers that run several scans at once in threads of their own; itself where it has none."""
+        return self
+
+    def _dtype(self, network: Network, weights: Mapping[str, NDArray]) -> np.dtype:
+        """The dtype of the computation, after the weights have been checked."""
+        return common_dtype(network, weights)
+
+    @abstractmethod
+    def _scan(self, call: ScanCall) -> Trace:
+        """Run the network."""
+
+    @abstractmethod
+    def _scan_vjp(self, call: VjpCall) -> Gradients:
+        """Take the gradient back; ``call.trace.saved`` is what ``_scan`` kept, with ``network`` and ``from_events``."""
+
+
+def check_spike_mask(backend: Backend) -> None:
+    """Refuse a backend whose scans cannot drop spikes."""
+    if not backend.capabilities.spike_mask:
+        able = " or ".join(backends_with("spike_mask"))
+        raise BrfkitError(f"backend {backend.name} cannot drop spikes; use {able}, or train without spike_dropout")
 
 
 def check_input(network: Network, x: Input) -> tuple[int, int]:
@@ -175,21 +256,30 @@ def state_names(network: Network) -> dict[str, tuple[str, str]]:
 
 
 def check_names(network: Network, names: Sequence[str], what: str) -> None:
-    known = state_names(network)
+    """Refuse names of states that the network does not have."""
+    known = state_names(network) if names else {}
     for name in names:
         if name not in known:
             raise BrfkitError(f"{what} {name!r} is not a state of this network; there are {', '.join(known)}")
 
 
+def check_states(network: Network, batch: int, given: Mapping[str, NDArray], what: str) -> None:
+    """Refuse states ``<layer>.<state>`` that the network does not have, or that are not [B, H]."""
+    check_names(network, list(given), what)
+    units = {layer.name: layer.units for layer in network.layers}
+    for name, value in given.items():
+        wanted = (batch, units[name.rpartition(".")[0]])
+        if tuple(value.shape) != wanted:
+            raise BrfkitError(f"{what} {name} has shape {tuple(value.shape)}, not {wanted}")
+
+
 def get_initial_state(network: Network, batch: int, dtype: Any, given: Mapping[str, NDArray] | None) -> State:
     """Every state [B, H], zero where nothing is given."""
-    given = given or {}
-    check_names(network, list(given), "initial state")
+    arrays = {name: np.asarray(value, dtype) for name, value in (given or {}).items()}
+    check_states(network, batch, arrays, "initial state")
     units = {layer.name: layer.units for layer in network.layers}
     state: State = {}
     for name, (layer, _) in state_names(network).items():
-        value = np.zeros((batch, units[layer]), dtype) if name not in given else np.asarray(given[name], dtype)
-        if value.shape != (batch, units[layer]):
-            raise BrfkitError(f"initial state {name} has shape {value.shape}, not {(batch, units[layer])}")
+        value = arrays[name] if name in arrays else np.zeros((batch, units[layer]), dtype)
         state[name] = np.array(value, dtype, order="C")
     return state

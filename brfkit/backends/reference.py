@@ -5,24 +5,15 @@ Every other backend is proved against this one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from brfkit.backends.base import (
-    Backend,
-    Gradients,
-    Input,
-    State,
-    Trace,
-    check_input,
-    check_names,
-    check_vjp,
-    get_initial_state,
-)
+from brfkit.backends.base import Backend, Gradients, ScanCall, State, Trace, VjpCall, get_initial_state
+from brfkit.backends.capabilities import CAPABILITIES
 from brfkit.codegen.model import Model, build_model
 from brfkit.codegen.python_printer import NUMPY, build
 from brfkit.events import Events
@@ -87,26 +78,20 @@ class ReferenceBackend(Backend):
     """
 
     name = "reference"
+    capabilities = CAPABILITIES["reference"]
 
     def __init__(self, smooth: bool = False) -> None:
         self.smooth = smooth
 
-    def scan(
-        self,
-        network: Network,
-        weights: Mapping[str, NDArray],
-        x: Input,
-        *,
-        initial_state: Mapping[str, NDArray] | None = None,
-        record: Sequence[str] = (),
-        differentiate: bool = False,
-    ) -> Trace:
-        weights = {name: np.asarray(value, np.float64) for name, value in weights.items()}
-        network.check(weights)
-        _, batch = check_input(network, x)
-        check_names(network, record, "record")
+    def _dtype(self, network: Network, weights: Mapping[str, NDArray]) -> np.dtype:
+        network.check({name: np.asarray(value, np.float64) for name, value in weights.items()})
+        return np.dtype(np.float64)
+
+    def _scan(self, call: ScanCall) -> Trace:
+        network, x = call.network, call.x
+        weights = {name: np.asarray(value, np.float64) for name, value in call.weights.items()}
         signal = x.dense(np.float64) if isinstance(x, Events) else np.asarray(x, np.float64)
-        state = get_initial_state(network, batch, np.float64, initial_state)
+        state = get_initial_state(network, call.batch, np.float64, call.initial_state)
         counts: dict[str, NDArray[np.int64]] = {}
         records: dict[str, NDArray] = {}
         traces: list[tuple[_LayerTrace, NDArray]] = []
@@ -115,9 +100,9 @@ class ReferenceBackend(Backend):
             traces.append((trace, signal))
             if layer.spec.spiking:
                 counts[layer.name] = np.rint(output.sum((0, 2))).astype(np.int64)
-            records |= {k: after[k] for k in record if k in after}
+            records |= {k: after[k] for k in call.record if k in after}
             signal = output
-        saved = _Saved(network, weights, traces, isinstance(x, Events)) if differentiate else None
+        saved = _Saved(network, weights, traces, isinstance(x, Events)) if call.differentiate else None
         return Trace(signal, counts, state, records, saved)
 
     def _namespace(self, layer: Layer) -> dict[str, Any]:
@@ -167,25 +152,15 @@ class ReferenceBackend(Backend):
             after[f"{name}.z"] = output
         return trace, output, after
 
-    def scan_vjp(
-        self,
-        trace: Trace,
-        output_grad: NDArray | None,
-        *,
-        final_state_grad: Mapping[str, NDArray] | None = None,
-        input_grad: bool = False,
-        initial_state_grad: bool = False,
-    ) -> Gradients:
-        check_vjp(trace, output_grad, input_grad)
-        network, weights, traces, _ = trace.saved
-        final = dict(final_state_grad or {})
-        check_names(network, list(final), "gradient of final state")
-        signal_bar = np.zeros_like(trace.outputs) if output_grad is None else np.asarray(output_grad, np.float64)
-        result = Gradients({}, None, {} if initial_state_grad else None)
+    def _scan_vjp(self, call: VjpCall) -> Gradients:
+        network, weights, traces, _ = call.trace.saved
+        final, output_grad = call.final_state_grad, call.output_grad
+        signal_bar = np.zeros_like(call.trace.outputs) if output_grad is None else np.asarray(output_grad, np.float64)
+        result = Gradients({}, None, {} if call.initial_state_grad else None)
         for layer_trace, signal in reversed(traces):
             signal_bar = self._layer_vjp(layer_trace, weights, signal, signal_bar, final, result)
         result.weights = {name: result.weights[name] for name in network.shapes()}
-        result.input = signal_bar if input_grad else None
+        result.input = signal_bar if call.input_grad else None
         return result
 
     def _layer_vjp(

@@ -19,14 +19,14 @@ from torch import Tensor
 from brfkit.backends.base import (
     Backend,
     Gradients,
-    Input,
+    ScanCall,
     Trace,
+    VjpCall,
     check_input,
     check_names,
-    check_vjp,
-    common_dtype,
     get_initial_state,
 )
+from brfkit.backends.capabilities import CAPABILITIES
 from brfkit.backends.spike_loss import SpikeLoss
 from brfkit.backends.threads import processors
 from brfkit.codegen.model import Model, build_model
@@ -243,7 +243,7 @@ class _Saved:
 
 
 class TorchBackend(Backend):
-    """Eager PyTorch in float32 or float64 (the dtype of the weights). ``scan`` takes ``spike_loss`` as numba's does.
+    """Eager PyTorch in float32 or float64 (the dtype of the weights).
 
     Args:
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, …
@@ -254,7 +254,7 @@ class TorchBackend(Backend):
     """
 
     name = "torch"
-    loses_spikes = True
+    capabilities = CAPABILITIES["torch"]
 
     def __init__(self, device: str = "cpu", threads: int | None = None) -> None:
         try:
@@ -280,26 +280,15 @@ class TorchBackend(Backend):
         tensor = torch.tensor(np.ascontiguousarray(value), dtype=dtype, device=self.device)
         return tensor.requires_grad_(differentiate)
 
-    def scan(
-        self,
-        network: Network,
-        weights: Mapping[str, NDArray],
-        x: Input,
-        *,
-        initial_state: Mapping[str, NDArray] | None = None,
-        record: Sequence[str] = (),
-        differentiate: bool = False,
-        spike_loss: SpikeLoss | None = None,
-    ) -> Trace:
-        _, batch = check_input(network, x)
-        check_names(network, record, "record")
-        dtype = torch.float32 if common_dtype(network, weights) == np.float32 else torch.float64
-        state = get_initial_state(network, batch, np.float64, initial_state)
+    def _scan(self, call: ScanCall) -> Trace:
+        network, x, differentiate = call.network, call.x, call.differentiate
+        dtype = torch.float32 if call.dtype == np.float32 else torch.float64
+        state = get_initial_state(network, call.batch, np.float64, call.initial_state)
         with self._threads(), torch.set_grad_enabled(differentiate):
-            leaves = {name: self._leaf(value, dtype, differentiate) for name, value in weights.items()}
+            leaves = {name: self._leaf(value, dtype, differentiate) for name, value in call.weights.items()}
             start = {name: self._leaf(value, dtype, differentiate) for name, value in state.items()}
             signal = _dense(x, dtype, self.device) if isinstance(x, Events) else self._leaf(x, dtype, differentiate)
-            output, final, records, counts = _run(network, leaves, signal, start, record, spike_loss)
+            output, final, records, counts = _run(network, leaves, signal, start, call.record, call.spike_mask)
         saved = _Saved(network, leaves, signal, isinstance(x, Events), start, output, final)
         return Trace(
             _array(output),
@@ -309,31 +298,17 @@ class TorchBackend(Backend):
             saved if differentiate else None,
         )
 
-    def scan_vjp(
-        self,
-        trace: Trace,
-        output_grad: NDArray | None,
-        *,
-        final_state_grad: Mapping[str, NDArray] | None = None,
-        input_grad: bool = False,
-        initial_state_grad: bool = False,
-    ) -> Gradients:
-        check_vjp(trace, output_grad, input_grad)
-        saved: _Saved = trace.saved
-        given = dict(final_state_grad or {})
-        check_names(saved.network, list(given), "gradient of final state")
-        pairs = [(saved.output, output_grad, "output_grad")] if output_grad is not None else []
-        pairs += [(saved.final[name], bar, f"gradient of final state {name}") for name, bar in given.items()]
-        for tensor, bar, what in pairs:
-            if tuple(tensor.shape) != bar.shape:
-                raise BrfkitError(f"{what} has shape {bar.shape}, not {tuple(tensor.shape)}")
+    def _scan_vjp(self, call: VjpCall) -> Gradients:
+        saved: _Saved = call.trace.saved
+        pairs = [(saved.output, call.output_grad)] if call.output_grad is not None else []
+        pairs += [(saved.final[name], bar) for name, bar in call.final_state_grad.items()]
         wanted = dict(saved.weights)
-        wanted |= saved.state if initial_state_grad else {}
-        leaves = [*wanted.values(), *([saved.x] if input_grad else [])]
-        found = self._pull_back([(tensor, bar) for tensor, bar, _ in pairs], leaves)
+        wanted |= saved.state if call.initial_state_grad else {}
+        leaves = [*wanted.values(), *([saved.x] if call.input_grad else [])]
+        found = self._pull_back(pairs, leaves)
         grads = dict(zip(wanted, found, strict=False))
-        state = {name: grads[name] for name in saved.state} if initial_state_grad else None
-        return Gradients({n: grads[n] for n in saved.network.shapes()}, found[-1] if input_grad else None, state)
+        state = {name: grads[name] for name in saved.state} if call.initial_state_grad else None
+        return Gradients({n: grads[n] for n in saved.network.shapes()}, found[-1] if call.input_grad else None, state)
 
     def _pull_back(self, pairs: list[tuple[Tensor, NDArray]], leaves: list[Tensor]) -> list[NDArray]:
         """The gradient of every leaf; 0 where nothing reaches it. The graph is kept for another call."""

@@ -137,7 +137,7 @@ def _shape(
 
 def _roofline(workload: Workload, ours: Any, threads: int) -> dict[str, Any] | None:
     """The scans of numba against the machine; None for other backends, whose work is not counted."""
-    if ours.backend.name != "numba":
+    if not ours.backend.capabilities.counted:
         return None
     from brfkit.bench.measure import scan_times
     from brfkit.bench.rates import measure_rates, product_rate

@@ -122,8 +122,8 @@ class Fused:
         from brfkit.training.trainer import Trainer
 
         self.backend = backend
-        # As in a training run: the scans of numba bring their own threads.
-        self.threads = 1 if backend.name == "numba" else threads
+        # As in a training run: scans with threads of their own leave one to torch.
+        self.threads = 1 if backend.capabilities.own_threads else threads
         config = Config(
             data=DataConfig(dataset=workload.name, validation_fraction=0.0),
             task=workload.task,

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from brfkit.backends.capabilities import capabilities
 from brfkit.bench.measure import WARM_UP, Fused, PlainLoop
 from brfkit.bench.workloads import Workload
 from brfkit.errors import BrfkitError
@@ -65,7 +66,7 @@ def measure_fresh(workload: Workload, who: str, threads: int, compile_time: bool
         save_workload(file, workload)
         found = _start(file, who, threads)
         cold = None
-        if compile_time and who == "numba":
+        if compile_time and capabilities(who).compiled:
             cold = _start(file, who, threads, {_CACHE_VARIABLE: str(Path(folder) / "cache")})["first_step_s"]
     return FreshProcess(found["extra_mib"], found["first_step_s"], cold)
 

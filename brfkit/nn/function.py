@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brfkit.backends.base import Backend, Input, Trace
+from brfkit.backends.base import Backend, Input, Trace, check_spike_mask
 from brfkit.backends.spike_loss import SpikeLoss
 from brfkit.errors import BrfkitError
 from brfkit.events import Events
@@ -52,8 +52,9 @@ class _Scan(torch.autograd.Function):
             weights = dict(zip(call.weight_names, values, strict=False))
             state = dict(zip(call.state_names, values[len(call.weight_names) :], strict=True))
             signal: Input = call.events if call.events is not None else _array(x)  # type: ignore[arg-type]
-            lost: dict[str, Any] = {} if call.spike_loss is None else {"spike_loss": call.spike_loss}
-            trace = call.backend.scan(call.network, weights, signal, initial_state=state, differentiate=needed, **lost)
+            trace = call.backend.scan(
+                call.network, weights, signal, initial_state=state, differentiate=needed, spike_mask=call.spike_loss
+            )
             if call.device.type == "cuda":
                 # The way back reads weights and input where they lie, so torch must notice if they change before it.
                 ctx.save_for_backward(x, *tensors)
@@ -136,7 +137,7 @@ def scan(
         BrfkitError: tensors on a device that the backend does not compute on, or a backend that cannot lose spikes.
     """
     if spike_loss is not None:
-        check_loses_spikes(backend)
+        check_spike_mask(backend)
     state = dict(state or {})
     events = x if isinstance(x, Events) else None
     tensor = None if isinstance(x, Events) else x
@@ -148,20 +149,12 @@ def scan(
     return outputs, dict(zip(call.final_names, final, strict=True)), call.trace
 
 
-def check_loses_spikes(backend: Backend) -> None:
-    """Refuse a backend whose scans cannot lose spikes."""
-    if not backend.loses_spikes:
-        raise BrfkitError(
-            f"backend {backend.name} cannot drop spikes; use numba or torch, or train without spike_dropout"
-        )
-
-
 def _common_device(backend: Backend, tensors: Mapping[str, Tensor]) -> torch.device:
     """The device that all tensors are on; refuse one that the backend does not compute on."""
     device = next(iter(tensors.values())).device
     for name, value in tensors.items():
-        if value.device.type != "cpu" and (backend.name != "cupy" or value.device.type != "cuda"):
-            where = "CUDA devices" if backend.name == "cupy" else "the CPU"
+        if value.device.type not in ("cpu", backend.capabilities.device):
+            where = "CUDA devices" if backend.capabilities.device == "cuda" else "the CPU"
             raise BrfkitError(f"{name} is on {value.device}; backend {backend.name} computes on {where}")
     for name, value in tensors.items():
         if value.device != device:

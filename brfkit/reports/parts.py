@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from brfkit.backends import capabilities
 from brfkit.runs.folder import RunFolder
 
 Advance = Callable[[int, int], None]
@@ -106,7 +107,7 @@ class Source:
     @property
     def dtype(self) -> str:
         """Of the computation, where an analysis does not ask for another one."""
-        return "float64" if self.backend == "reference" else "float32"
+        return capabilities(self.backend).default_dtype
 
     def settings(self) -> dict[str, Any]:
         """What every analysis takes under the same name."""

@@ -22,7 +22,7 @@ from brfkit.network import Layer, Network
 from brfkit.simulation.divergence import GROWTH, first_divergence
 
 # Units per scan, with a shared current and with currents of their own.
-NUMBA_BLOCKS = (256, 16)
+COMPILED_BLOCKS = (256, 16)
 OTHER_BLOCKS = (1 << 16, 256)
 # Numbers per state that one scan holds.
 STRETCH = 1 << 20
@@ -74,10 +74,10 @@ def run_population(
     """
     job = _Job(layer, parameters, drive, dt, backend, record, unstable, progress)
     shared = drive.shape[1] == 1
-    on_numba = backend.name == "numba"
-    size = (NUMBA_BLOCKS if on_numba else OTHER_BLOCKS)[0 if shared else 1]
+    able = backend.capabilities
+    size = (COMPILED_BLOCKS if able.compiled and able.own_threads else OTHER_BLOCKS)[0 if shared else 1]
     starts = range(0, layer.units, size)
-    threads = getattr(backend, "threads", 1) if on_numba else 1
+    threads = (backend.threads or 1) if able.own_threads else 1
     if threads == 1 or len(starts) == 1:
         for start in starts:
             job.block(start, min(start + size, layer.units))
@@ -126,8 +126,8 @@ class _Job:
     def block(self, lo: int, hi: int) -> None:
         """Neurons lo to hi over all steps."""
         units = hi - lo
-        # Few different widths, as the numba backend compiles each of them.
-        width = units if self.backend.name != "numba" or units <= 16 else 1 << (units - 1).bit_length()
+        # Few different widths, where each of them is compiled.
+        width = units if not self.backend.capabilities.compiled or units <= 16 else 1 << (units - 1).bit_length()
         shared = self.drive.shape[1] == 1
         network = Network(1 if shared else width, (replace(self.layer, units=width),), self.dt)
         prefix = f"{self.layer.name}."

@@ -209,11 +209,11 @@ def simulate(
 
 
 def resolve_dtype(backend: Backend, dtype: str | None) -> np.dtype[Any]:
-    """The dtype to compute in; float32 on the reference backend is refused."""
+    """The dtype to compute in; one that the backend does not have is refused."""
     if dtype not in (None, "float32", "float64"):
         raise BrfkitError(f"dtype must be float32 or float64, not {dtype!r}")
-    if backend.name == "reference":
-        if dtype == "float32":
-            raise BrfkitError("backend reference computes in float64 only; take --dtype float64, or backend numba")
-        return np.dtype(np.float64)
-    return np.dtype(dtype or "float32")
+    able = backend.capabilities
+    if dtype is not None and dtype not in able.dtypes:
+        only = " and ".join(able.dtypes)
+        raise BrfkitError(f"backend {backend.name} computes in {only} only; take --dtype {only}, or backend numba")
+    return np.dtype(dtype or able.default_dtype)

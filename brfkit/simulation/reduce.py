@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brfkit.backends.capabilities import backends_with, capabilities
 from brfkit.backends.threads import default_threads, parallel
 from brfkit.codegen.linearise import Linearised, linearise
 from brfkit.codegen.model import Model, build_model
@@ -21,7 +22,7 @@ from brfkit.simulation.reduce_kernel import REDUCTIONS, Plan, compiled, run_nump
 
 # Neuron-steps of one call of the kernel: some ten milliseconds, so that threads share work and Ctrl-C is quick.
 JOB = 3e7
-ENGINES = ("numba", "reference")
+ENGINES = tuple(backends_with("reductions"))
 Progress = Callable[[int, int], None]
 
 
@@ -138,7 +139,7 @@ def reduce_block(
     channels, steps = drive.shape[:2]
     frame = max(steps - skip, 1) if frame is None else frame
     frames = -(-max(steps - skip, 0) // frame)
-    padded = -(-len(chosen) // plan.lanes) * plan.lanes if engine == "numba" else len(chosen)
+    padded = -(-len(chosen) // plan.lanes) * plan.lanes if capabilities(engine).compiled else len(chosen)
     columns = np.pad(chosen, (0, padded - len(chosen)), "edge")
 
     def widen(array: NDArray[Any]) -> NDArray[Any]:
@@ -149,7 +150,7 @@ def reduce_block(
     current = np.ascontiguousarray(widen(drive), kind)
     waves = [np.ascontiguousarray(widen(r), kind) for r in references] if references is not None else [current[:0]] * 2
     values = population.values
-    if engine == "reference":
+    if not capabilities(engine).compiled:
         derived = {n: values[n][columns] for n in plan.model.derived}
         constants = {n: values[n] for n in plan.model.constants}
         with np.errstate(all="ignore"):
@@ -165,7 +166,7 @@ def reduce_block(
 
 def load_kernel(population: Population, plan: Plan, engine: str) -> None:
     """Compile the kernel, or read it from the cache, so that it does not count as time of a simulation."""
-    if engine == "numba":
+    if capabilities(engine).compiled:
         rows = (0, 1, 1) if plan.own else (0, 1)
         waves = (np.zeros(rows), np.zeros(rows))
         reduce_block(population, plan, np.zeros(1, np.intp), np.zeros(rows), references=waves, engine=engine)
@@ -242,7 +243,7 @@ def reduce_channels(
         engine, threads, progress: who computes, how many threads, and what hears of neuron-steps.
     """
     before = np.zeros(population.size, np.int64) if skip is None else skip
-    few = population.size < population.plan(observed, reductions).lanes // 2 and engine == "numba"
+    few = population.size < population.plan(observed, reductions).lanes // 2 and capabilities(engine).compiled
     plan = population.plan(observed, reductions, own=few)
     jobs = _jobs(population.size, channels, before, steps, plan.lanes, few)
     out = {name: np.zeros((channels, population.size)) for name in reductions}

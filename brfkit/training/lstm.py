@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from brfkit.backends.base import Backend, Gradients, Input, Trace
+from brfkit.backends.base import Backend, Gradients, ScanCall, Trace, VjpCall
 from brfkit.checkpoints.lstm import LstmNetwork
 from brfkit.errors import BrfkitError
 from brfkit.events import Events
@@ -67,26 +67,19 @@ class LstmBackend(Backend):
     """Runs the baseline for :func:`brfkit.evaluation.evaluate`; it has no spikes, and torch has its gradients."""
 
     name = "torch"
-    threads: int | None = None
 
-    def scan(
-        self,
-        network: Any,
-        weights: Mapping[str, NDArray],
-        x: Input,
-        *,
-        initial_state: Mapping[str, NDArray] | None = None,
-        record: Sequence[str] = (),
-        differentiate: bool = False,
-    ) -> Trace:
-        dtype = next(iter(weights.values())).dtype
-        dense = x.dense(dtype) if isinstance(x, Events) else x
-        tensors = {name: torch.from_numpy(value) for name, value in weights.items()}
+    def _dtype(self, network: Any, weights: Mapping[str, NDArray]) -> np.dtype:
+        return next(iter(weights.values())).dtype
+
+    def _scan(self, call: ScanCall) -> Trace:
+        network: Any = call.network
+        dense = call.x.dense(call.dtype) if isinstance(call.x, Events) else call.x
+        tensors = {name: torch.from_numpy(value) for name, value in call.weights.items()}
         with torch.no_grad():
             outputs, _ = run_lstm(network, tensors, torch.from_numpy(dense))
         return Trace(outputs.numpy(), {}, {})
 
-    def scan_vjp(self, trace: Trace, output_grad: NDArray | None, **options: Any) -> Gradients:
+    def _scan_vjp(self, call: VjpCall) -> Gradients:
         raise BrfkitError("the LSTM is differentiated by torch")
 
 

@@ -10,12 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from brfkit.backends.base import Backend
+from brfkit.backends.base import Backend, check_spike_mask
 from brfkit.backends.spike_loss import SpikeLoss
 from brfkit.errors import BrfkitError
 from brfkit.events import Events
 from brfkit.network import Network
-from brfkit.nn.function import check_loses_spikes
 
 _DROPOUT_STREAM, _SPIKE_STREAM = 3, 6
 # Trained numbers of a readout that forgets everything within a step: its decay α is 0, or 1e-35.
@@ -61,7 +60,7 @@ def drop_spikes(samples: NDArray[np.int64], probability: float, seed: int, epoch
 
 def check_spike_dropout(network: Network, backend: Backend, tbptt: int | None) -> None:
     """Refuse dropout of spikes where it cannot be computed, or not as it should."""
-    check_loses_spikes(backend)
+    check_spike_mask(backend)
     # Between two windows there is one z, but the neuron's own is that of all its spikes.
     keeping = [layer.neuron for layer in network.layers if "z" in layer.spec.states]
     if tbptt is not None and keeping:

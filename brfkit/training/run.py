@@ -146,7 +146,7 @@ def train(
         epochs.notes = notes
         if resume:
             epochs.resume()
-        with _quiet_collector(), one_torch_thread() if trainer.backend.name == "numba" else nullcontext():
+        with _quiet_collector(), one_torch_thread() if trainer.backend.capabilities.own_threads else nullcontext():
             diverged = epochs.go(stop or (lambda: False))
             run = epochs.run(time.perf_counter() - started, diverged)
         if world.first:

@@ -103,7 +103,7 @@ class Trainer:
         self.average = WeightAverage(training.average, self.module.weight_tensors()) if training.average else None
         self.epoch = 0
         self._state: dict[str, torch.Tensor] = {}
-        self.threads = getattr(backend, "threads", None) or 1
+        self.threads = backend.threads or 1
 
     def _make_module(self, weights: Mapping[str, NDArray]) -> Any:
         return NetworkModule(self.network, weights, self.backend)

@@ -49,7 +49,7 @@ def test_values_and_gradients_are_those_of_autograd(make_network, rng, neuron):
     results = []
     for backend in (get_backend("numba", threads=2), get_backend("torch")):
         trace = backend.scan(
-            network, weights, x, initial_state=state, record=["hidden0.u"], differentiate=True, spike_loss=loss_of(11)
+            network, weights, x, initial_state=state, record=["hidden0.u"], differentiate=True, spike_mask=loss_of(11)
         )
         wanted = {"final_state_grad": state_bar, "input_grad": True, "initial_state_grad": True}
         results.append((trace, backend.scan_vjp(trace, output_bar, **wanted)))
@@ -76,13 +76,13 @@ def test_threads_and_batch_change_nothing(make_network, rng):
     gradients = []
     for threads in (1, 3):
         backend = get_backend("numba", threads=threads)
-        trace = backend.scan(network, weights, x, differentiate=True, spike_loss=loss)
+        trace = backend.scan(network, weights, x, differentiate=True, spike_mask=loss)
         gradients.append(backend.scan_vjp(trace, output_bar, input_grad=True))
     for name, value in gradients[0].weights.items():
         np.testing.assert_array_equal(gradients[1].weights[name], value, err_msg=name)
     order = rng.permutation(11)
     moved = SpikeLoss(loss.probability, loss.keys[order])
-    other = backend.scan(network, weights, x[:, order], spike_loss=moved)
+    other = backend.scan(network, weights, x[:, order], spike_mask=moved)
     np.testing.assert_array_equal(other.outputs, trace.outputs[:, order])
 
 

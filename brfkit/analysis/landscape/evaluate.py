@@ -15,7 +15,6 @@ from threading import Lock
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from brfkit.backends import get_backend
 from brfkit.backends.base import Backend, Trace
 from brfkit.backends.threads import default_threads, parallel
 from brfkit.data import Split
@@ -72,13 +71,13 @@ class PointEvaluator:
             raise BrfkitError("there are no samples to evaluate")
         self.network, self.task = network, task
         self.batches = list(batches(samples, batch_size, dtype))
-        self.threads = getattr(backend, "threads", None) or default_threads()
-        self.backend = get_backend("numba", threads=1) if backend.name == "numba" else backend
+        self.threads = backend.threads or default_threads()
+        self.backend = backend.one_threaded()
 
     def __call__(self, points: Sequence[Weights], *, point_done: Callable[[], None] | None = None) -> PointValues:
         """Evaluate the points, each a full set of weights by name; ``point_done`` is called as points are finished."""
         done = point_done or (lambda: None)
-        totals = self._by_point(points, done) if self.backend.name == "numba" else self._by_batch(points, done)
+        totals = self._by_point(points, done) if self.backend.capabilities.own_threads else self._by_batch(points, done)
         return PointValues(
             np.array([t.mean_loss for t in totals]),
             np.array([t.accuracy for t in totals]),

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from brfkit.backends.base import Backend, Gradients, Input, State, Trace, check_input, check_names, check_vjp
+from brfkit.backends.base import Backend, Gradients, Input, ScanCall, State, Trace, VjpCall, check_input
+from brfkit.backends.capabilities import CAPABILITIES
 from brfkit.backends.cupy_gpu.device import Array, Device
 from brfkit.backends.cupy_gpu.layout import points_at_once
 from brfkit.backends.cupy_gpu.passes import BackwardPass, ForwardPass, LayerAdjoint, LayerScan
@@ -46,6 +47,7 @@ class DeviceBackend(Backend):
     """
 
     name = "cupy"
+    capabilities = CAPABILITIES["cupy"]
 
     def __init__(self, device: Device) -> None:
         self.device = device
@@ -61,25 +63,18 @@ class DeviceBackend(Backend):
         with self.device.active():
             return self.device.to_host(array)
 
-    def scan(
-        self,
-        network: Network,
-        weights: Mapping[str, NDArray],
-        x: Input,
-        *,
-        initial_state: Mapping[str, NDArray] | None = None,
-        record: Sequence[str] = (),
-        differentiate: bool = False,
-    ) -> Trace:
-        steps, batch = check_input(network, x)
-        check_names(network, record, "record")
-        device = self.device
+    def _dtype(self, network: Network, weights: Mapping[str, NDArray]) -> np.dtype:
+        return dtype_of(network, weights, self.device)
+
+    def _scan(self, call: ScanCall) -> Trace:
+        device, network, dtype = self.device, call.network, call.dtype
         with device.active():
-            dtype = dtype_of(network, weights, device)
-            state = given_states(device, network, batch, dtype, initial_state, "initial state")
-            source = make_source(device, x, dtype)
-            saved = self._scan(network, [weights], source, (steps, batch), state, record, differentiate)
-            return self._trace(saved, record, differentiate)
+            state = given_states(device, network, call.batch, dtype, call.initial_state, "initial state")
+            source = make_source(device, call.x, dtype)
+            saved = self._run(
+                network, [call.weights], source, (call.steps, call.batch), state, call.record, call.differentiate
+            )
+            return self._trace(saved, call.record, call.differentiate)
 
     def scan_points(self, network: Network, points: Sequence[Mapping[str, NDArray]], x: Input) -> Iterator[Trace]:
         """As the base class has it; a launch runs as many points as fit into ``POINTS_BYTES`` of ``layout.py``."""
@@ -94,12 +89,12 @@ class DeviceBackend(Backend):
             for first in range(0, len(points), together):
                 sets = points[first : first + together]
                 with self.device.active():
-                    saved = self._scan(network, sets, source, shape, {}, (), False)
+                    saved = self._run(network, sets, source, shape, {}, (), False)
                     whole = self._trace(saved, (), False)
                 for i in range(len(sets)):
                     yield _part(whole, i * samples, (i + 1) * samples)
 
-    def _scan(
+    def _run(
         self,
         network: Network,
         sets: Sequence[Mapping[str, NDArray]],
@@ -151,21 +146,12 @@ class DeviceBackend(Backend):
     def _give(self, array: Array, saved: _Saved) -> Array:
         return array if saved.on_device else self.device.to_host(array)
 
-    def scan_vjp(
-        self,
-        trace: Trace,
-        output_grad: NDArray | None,
-        *,
-        final_state_grad: Mapping[str, NDArray] | None = None,
-        input_grad: bool = False,
-        initial_state_grad: bool = False,
-    ) -> Gradients:
-        check_vjp(trace, output_grad, input_grad)
-        saved: _Saved = trace.saved
-        device = self.device
+    def _scan_vjp(self, call: VjpCall) -> Gradients:
+        saved: _Saved = call.trace.saved
+        device, output_grad = self.device, call.output_grad
         with device.active():
             final = given_states(
-                device, saved.network, saved.batch, saved.dtype, final_state_grad, "gradient of final state"
+                device, saved.network, saved.batch, saved.dtype, call.final_state_grad, "gradient of final state"
             )
             grad = None if output_grad is None else device.put(output_grad, saved.dtype)
             run = BackwardPass(device, self._prepare.helpers(saved.dtype), saved.steps, saved.batch)
@@ -175,8 +161,8 @@ class DeviceBackend(Backend):
                 if p is not saved.layers[0]:
                     grad = run.through_weights(p, adjoints[0].x_bar)
             weights = self._weight_gradients(run, saved, adjoints)
-            state = self._initial_gradients(saved, adjoints) if initial_state_grad else None
-            x_bar = run.through_weights(saved.layers[0], adjoints[0].x_bar) if input_grad else None
+            state = self._initial_gradients(saved, adjoints) if call.initial_state_grad else None
+            x_bar = run.through_weights(saved.layers[0], adjoints[0].x_bar) if call.input_grad else None
             return Gradients(
                 {name: self._give(weights[name], saved) for name in saved.network.shapes()},
                 None if x_bar is None else self._give(x_bar, saved),

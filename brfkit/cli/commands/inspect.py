@@ -107,13 +107,14 @@ def _write(
 def _of_samples(checkpoint: str, show: tuple[int, ...], options: dict[str, Any]) -> dict[str, Callable[[], Any]]:
     """Pictures of single samples: spikes, states, outputs; where every step has a label, these over the signal."""
     from brfkit.analysis.network.simulate import simulate_network
+    from brfkit.backends import capabilities
     from brfkit.plotting.inspect_data import labels_figure
     from brfkit.plotting.network_trace import network_figure
 
     names = ("dataset", "neuron", "split", "permutation", "dtype", "backend", "threads", "data_dir", "seed")
     settings = {name: options[name] for name in names}
-    if options["backend"] == "reference":
-        settings["dtype"] = None  # it has float64 only
+    if options["dtype"] not in capabilities(options["backend"]).dtypes:
+        settings["dtype"] = None
     runs = [simulate_network(checkpoint, sample=number, **settings) for number in show]
     found: dict[str, Callable[[], Any]] = {f"sample-{run.sample}": partial(network_figure, run) for run in runs}
     if runs and not isinstance(runs[0].label, int):

@@ -14,7 +14,6 @@ from brfkit.cli.options import (
     common,
     computing,
     data_dir,
-    limit_threads,
     parts,
     print_json,
     print_table,
@@ -82,8 +81,6 @@ def command(ctx: click.Context, as_json: bool, **options: Any) -> None:
     files = [options[name] for name in ("out", "plot") if options[name]]
     for file in files:
         check_writable(file, options["force"])
-    if options["backend"] == "torch":
-        limit_threads(options["threads"])
     result = _network(options) if options["checkpoint"] else _neurons(options, bool(files))
     _write(result, options)
     if as_json:

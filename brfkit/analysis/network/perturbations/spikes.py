@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from brfkit.backends.base import Backend, Gradients, Input, Trace, get_initial_state
+from brfkit.backends.base import Backend, Gradients, Input, ScanCall, Trace, VjpCall, get_initial_state
 from brfkit.backends.spike_loss import SpikeLoss
 from brfkit.errors import BrfkitError
 from brfkit.events import Events
@@ -35,30 +34,21 @@ class DeletingBackend(Backend):
     """
 
     def __init__(self, backend: Backend, probability: float, key: int, stepwise: bool = False) -> None:
-        self.name = backend.name
+        self.name, self.capabilities, self.threads = backend.name, backend.capabilities, backend.threads
         self._backend, self._probability, self._key = backend, probability, key
-        self._inside = backend.name == "numba" and not stepwise
+        self._inside = backend.capabilities.spike_mask and not stepwise
         self._samples = 0
 
-    def scan(
-        self,
-        network: Network,
-        weights: Mapping[str, NDArray],
-        x: Input,
-        *,
-        initial_state: Mapping[str, NDArray] | None = None,
-        record: Sequence[str] = (),
-        differentiate: bool = False,
-    ) -> Trace:
-        if record or differentiate:
+    def _scan(self, call: ScanCall) -> Trace:
+        if call.record or call.differentiate:
             raise BrfkitError("a scan with lost spikes gives outputs only, neither records nor gradients")
-        steps, batch = (x.steps, x.batch) if isinstance(x, Events) else x.shape[:2]
+        network, weights, x, initial_state = call.network, call.weights, call.x, call.initial_state
+        steps, batch = call.steps, call.batch
         loss = SpikeLoss.of_samples(self._probability, self._key, self._samples, batch)
         self._samples += batch
         if self._inside and not any("z" in layer.spec.states for layer in network.layers):
-            scan: Any = self._backend.scan
-            return scan(network, weights, x, initial_state=initial_state, spike_loss=loss)
-        dtype = next(iter(weights.values())).dtype
+            return self._backend.scan(network, weights, x, initial_state=initial_state, spike_mask=loss)
+        dtype = call.dtype
         state = get_initial_state(network, batch, dtype, initial_state)
         counts = {layer.name: np.zeros(batch, np.int64) for layer in network.spiking_layers}
         outputs = np.empty((steps, batch, network.outputs), dtype)
@@ -74,15 +64,7 @@ class DeletingBackend(Backend):
             outputs[first : first + CHUNK] = signal
         return Trace(outputs, counts, state)
 
-    def scan_vjp(
-        self,
-        trace: Trace,
-        output_grad: NDArray | None,
-        *,
-        final_state_grad: Mapping[str, NDArray] | None = None,
-        input_grad: bool = False,
-        initial_state_grad: bool = False,
-    ) -> Gradients:
+    def _scan_vjp(self, call: VjpCall) -> Gradients:
         raise BrfkitError("a scan with lost spikes has no gradient")
 
     def _layer(
