@@ -78,7 +78,8 @@ def _check_state(optimizer: torch.optim.Optimizer, state: Mapping[int, Mapping[s
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     probe = torch.nn.Parameter(torch.zeros(2, 3, dtype=parameters[0].dtype))
     settings = {name: value for name, value in optimizer.param_groups[0].items() if name != "params"}
-    like = type(optimizer)([{"params": [probe], **settings}], lr=settings["lr"])
+    kind: Any = type(optimizer)
+    like = kind([{"params": [probe], **settings}], lr=settings["lr"])
     probe.grad = torch.zeros_like(probe)
     like.step()
     wanted = like.state_dict()["state"].get(0, {})
