@@ -7,44 +7,64 @@ from typing import Any
 import numpy as np
 
 from brfkit.analysis.runs.compare import Comparison, Group
-from brfkit.plotting.style import COLOURS, DASHES, figure, tidy
+from brfkit.plotting.style import heading, is_paper, legend_below, looks, panels
 
 PANELS = (("accuracy", "accuracy (%)"), ("loss", "loss (nats)"), ("spikes_per_sample", "spikes per sample"))
 MANY = 50
+FEW = 15  # epochs up to which each has a marker
 TICKS = (0, 20, 40, 60, 70, 80, 85, 90, 92, 94, 96, 98, 99, 100)
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
-def compare_figure(comparison: Comparison, *, log_epochs: bool | None = None, share: float = 95) -> Any:
-    """Mean over the runs with a band of one standard deviation; a mark where the mean accuracy has come to ``share``
-    percent of its last value. The axis of the accuracy is stretched towards 100 %. What single runs have beyond the
-    shortest of their group is drawn thin. Epochs are logarithmic where there are more than ``MANY`` of them, unless
-    ``log_epochs`` says."""
+def compare_figure(
+    comparison: Comparison, *, log_epochs: bool | None = None, share: float = 95, stretch_accuracy: bool = False
+) -> Any:
+    """Mean over the runs with a band of one standard deviation; a ring where the mean accuracy has come to ``share``
+    percent of its last value. What single runs have beyond the shortest of their group is drawn thin.
+
+    Args:
+        comparison: what to draw.
+        log_epochs: whether epochs are logarithmic; None makes them so where there are more than ``MANY``.
+        share: percent of the last accuracy that is marked.
+        stretch_accuracy: whether the axis of the accuracy gives its upper end more room; else it is linear.
+    """
     if log_epochs is None:
         log_epochs = max(int(run.epochs[-1]) for group in comparison.groups for run in group.runs) > MANY
-    fig = figure(12.0, 4.6)
-    axes = list(fig.subplots(1, 3, width_ratios=(1.5, 1, 1)))
-    tidy(axes)
-    for i, group in enumerate(comparison.groups):
-        look: dict[str, Any] = {"color": COLOURS[i % 7], "linestyle": DASHES[(i + i // 7) % 7]}
+    fig, axes = panels(1, 3, (4.1, 4.4), width_ratios=(1.4, 1, 1))
+    for group, look in zip(comparison.groups, looks([group.label for group in comparison.groups]), strict=True):
         for ax, (name, _) in zip(axes, PANELS, strict=True):
-            mark = {"marker": MARKERS[(i + i // 7) % 7], "markevery": [_place(group, share)]} if ax is axes[0] else {}
-            _curve(ax, group, name, look, mark)
+            _curve(ax, group, name, look)
+        _ring(axes[0], group, share, look)
     for ax, (_, label) in zip(axes, PANELS, strict=True):
-        ax.set(xlabel="epoch", ylabel=f"{comparison.split} {label}" if ax is not axes[2] else label)
+        ax.set_ylabel(f"{comparison.split} {label}")
+        if not is_paper() or ax is axes[-1]:
+            ax.set_xlabel("epoch")
         if log_epochs:
             ax.set_xscale("symlog", linthresh=1, linscale=0.5)
-            ax.xaxis.set_major_formatter("{x:g}")
         else:
             ax.xaxis.get_major_locator().set_params(integer=True)
-    _stretch_top(axes[0], max(float(group.curve("accuracy")[1].max()) for group in comparison.groups))
-    axes[1].set_ylim(*_loss_range(comparison))
+    _accuracy_axis(axes[0], comparison, stretch_accuracy)
+    _loss_axis(axes[1], comparison)
     axes[2].set_ylim(bottom=0)
     handles, labels = axes[0].get_legend_handles_labels()
-    columns = min(len(labels), max(1, 120 // max(len(label) + 8 for label in labels)))
-    fig.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=9, frameon=False, handlelength=3.2)
-    fig.suptitle(_title(comparison, share), fontsize=10)
+    legend_below(fig, handles, labels, columns=6, handlelength=3.4)
+    heading(fig, _title(comparison, share), 10)
     return fig
+
+
+def _accuracy_axis(ax: Any, comparison: Comparison, stretch: bool) -> None:
+    """Linear from below the lowest curve to above the highest, with a line at chance; or stretched towards 100 %."""
+    means = np.concatenate([group.curve("accuracy")[1] for group in comparison.groups])
+    low, high = float(np.nanmin(means)), float(np.nanmax(means))
+    classes = {run.classes for group in comparison.groups for run in group.runs}
+    count = classes.pop() if len(classes) == 1 else None
+    if count:
+        ax.axhline(100.0 / count, color="0.35", linewidth=1.0, linestyle=(0, (1, 3)), label=f"chance (1 of {count})")
+        low = min(low, 100.0 / count)
+    if stretch:
+        _stretch_top(ax, high)
+        return
+    room = max(0.06 * (high - low), 1.0)
+    ax.set_ylim(max(low - room, 0.0 if low >= 0 else low), min(high + room, 101.0))
 
 
 def _stretch_top(ax: Any, best: float) -> None:
@@ -55,38 +75,64 @@ def _stretch_top(ax: Any, best: float) -> None:
     ax.set_yticks([tick for tick in TICKS if tick <= top])
 
 
-def _curve(ax: Any, group: Group, name: str, look: dict[str, Any], mark: dict[str, Any]) -> None:
+def _loss_axis(ax: Any, comparison: Comparison) -> None:
+    """Fitted to the means; logarithmic where they span more than a decade."""
+    means = np.concatenate([group.curve("loss")[1] for group in comparison.groups])
+    known = means[np.isfinite(means) & (means > 0)]
+    if not known.size:
+        return
+    low, high = float(known.min()), min(float(known.max()), 1.5 * float(np.quantile(known, 0.99)))
+    if high > 10.0 * low:
+        ax.set_yscale("log")
+        ax.set_ylim(low / 1.2, high * 1.2)
+    else:
+        room = 0.06 * (high - low) or 0.1 * high
+        ax.set_ylim(max(low - room, 0.0), high + room)
+
+
+def _curve(ax: Any, group: Group, name: str, look: dict[str, Any]) -> None:
     epochs, mean, std = group.curve(name)
-    runs = len(group.runs)
-    label = f"{group.label} ({runs} run{'s' if runs > 1 else ''})"
-    if runs > 1:
+    plain = {key: look[key] for key in ("color", "linestyle")}
+    if len(group.runs) > 1:
         ax.fill_between(epochs, mean - std, mean + std, color=look["color"], alpha=0.18, linewidth=0)
-    ax.plot(epochs, mean, label=label, linewidth=1.5, markersize=7, markeredgecolor="white", **look, **mark)
+    ax.plot(
+        epochs, mean, label=_label(group), linewidth=1.5, markersize=4, markevery=_spread(len(epochs)), **look
+    )  # fmt: skip
     for run in group.runs:
         beyond = run.epochs >= epochs[-1]
         if beyond.sum() > 1:
-            ax.plot(run.epochs[beyond], run.curves[name][beyond], linewidth=0.7, alpha=0.7, **look)
+            ax.plot(run.epochs[beyond], run.curves[name][beyond], linewidth=0.7, alpha=0.7, **plain)
 
 
-def _place(group: Group, share: float) -> int:
-    """Index of the marked epoch in the mean curve."""
-    return int(np.flatnonzero(group.common_epochs() == group.mean_curve_epoch(share))[0])
+def _spread(count: int) -> list[int]:
+    """Places of markers: all of few points; of many some, evenly spread on a logarithmic axis."""
+    if count <= FEW:
+        return list(range(count))
+    return sorted({0, count - 1, *(int(place) for place in np.geomspace(1, count - 1, 8).round())})
 
 
-def _loss_range(comparison: Comparison) -> tuple[float, float]:
-    """From below the lowest mean to the loss before training or the usual range: an outlier should not press the rest
-    together."""
-    means = [group.curve("loss")[1] for group in comparison.groups]
-    finite = np.concatenate([mean[np.isfinite(mean)] for mean in means])
-    if not finite.size:
-        return 0.0, 1.0
-    top = min(float(finite.max()), 1.5 * float(np.quantile(finite, 0.99)) + 1e-9)
-    return 0.0, 1.05 * top
+def _label(group: Group) -> str:
+    runs = len(group.runs)
+    state = "" if group.state == "finished" else f"; {group.state}"
+    return f"{group.label} ({runs} run{'s' if runs > 1 else ''}{state})"
+
+
+def _ring(ax: Any, group: Group, share: float, look: dict[str, Any]) -> None:
+    """Mark the epoch at which the mean curve has come to its share; nothing where no run has learned."""
+    epoch = group.mean_curve_epoch(share)
+    if epoch is None:
+        return
+    epochs, mean, _ = group.curve("accuracy")
+    at = int(np.flatnonzero(epochs == epoch)[0])
+    ax.plot(
+        [epoch], [mean[at]], marker=look["marker"], markersize=9, markerfacecolor="white", linestyle="none",
+        markeredgecolor=look["color"], markeredgewidth=1.8, zorder=4,
+    )  # fmt: skip
 
 
 def _title(comparison: Comparison, share: float) -> str:
-    datasets = list(dict.fromkeys(group.runs[0].config.data.dataset for group in comparison.groups))
-    parts = [", ".join(datasets), f"mark: first epoch with {share:g} % of the last {comparison.split} accuracy"]
+    datasets = list(dict.fromkeys(group.dataset for group in comparison.groups))
+    parts = [", ".join(datasets), f"white marker: first epoch with {share:g} % of the last {comparison.split} accuracy"]
     if any(len(group.runs) > 1 for group in comparison.groups):
         parts.insert(1, "mean, band: ± standard deviation over runs")
     return "; ".join(parts)

@@ -11,12 +11,14 @@ from matplotlib import rc_context
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, fontManager, get_font
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.ticker import Formatter, FuncFormatter, LogFormatter, LogFormatterSciNotation, ScalarFormatter
 
 from brfkit.io.text import visible
 from brfkit.plotting.style import POINTS
 
+THINNER = 0.75  # lines and markers on paper
 # Tried after the default font, where they are installed, for writing that it does not have.
 FALLBACK = ("Noto Sans CJK JP", "Noto Sans CJK SC", "WenQuanYi Zen Hei", "Arial Unicode MS", "Noto Sans")
 _SUPERSCRIPT = str.maketrans("0123456789-−+", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁻⁺")
@@ -35,6 +37,7 @@ class SafeFigure(Figure):
     """
 
     paper = False
+    _thinned = False
 
     def draw(self, renderer: Any) -> None:
         """Draw, also for ``savefig``."""
@@ -53,6 +56,10 @@ class SafeFigure(Figure):
         for axis in self.findobj(Axis):
             for ticker in (axis.major, axis.minor):
                 ticker.formatter = _formatter(ticker.formatter, axis)
+        if self.paper and not self._thinned:
+            self._thinned = True
+            for line in self.findobj(Line2D):
+                line.set(linewidth=THINNER * line.get_linewidth(), markersize=THINNER * line.get_markersize())
         glyphs = _glyphs()
         for text in self.findobj(Text):
             text.set_parse_math(False)

@@ -98,7 +98,7 @@ def legend_below(fig: Any, handles: Sequence[Any], labels: Sequence[str], column
     """A legend below all panels, with as many columns as its texts leave room for."""
     if not labels:
         return
-    room = (45 if is_paper() else 120) / (max(len(str(label)) for label in labels) + 8)
+    room = 13 * fig.get_figwidth() / (max(len(str(label)) for label in labels) + 8)  # 13 characters to an inch
     columns = max(1, min(len(labels), columns, int(room)))
     fig.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=9, frameon=False, **kwargs)
 

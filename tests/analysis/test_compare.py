@@ -10,9 +10,12 @@ import sys
 import numpy as np
 import pytest
 
+from brfkit.analysis.runs.columns import NAMES, digits_for, duration, spread
 from brfkit.analysis.runs.compare import compare, epoch_of_share, figures
 from brfkit.analysis.runs.labels import LONGEST, name_groups
-from brfkit.analysis.runs.tables import curves_csv, duration, to_csv, to_latex, to_markdown, write_table
+from brfkit.analysis.runs.latex import to_latex
+from brfkit.analysis.runs.significance import paired_p
+from brfkit.analysis.runs.tables import cells, curves_csv, to_csv, to_markdown, write_table
 from brfkit.errors import BrfkitError
 from brfkit.runs.config import Config
 from brfkit.runs.metrics import TEST, TRAIN, VALIDATION, Row, write_metrics
@@ -44,7 +47,10 @@ def brf(seed=0, hidden=4, **training):
 def test_epoch_of_share():
     epochs, accuracy = np.arange(6), np.array([10.0, 94.9, 96.0, 99.0, 97.0, 100.0])
     assert [epoch_of_share(epochs, accuracy, p) for p in (95, 98, 100)] == [2, 3, 5]
-    assert epoch_of_share(epochs, np.zeros(6), 95) == 0  # any epoch has all of nothing
+    # what was there before training was not learned
+    assert epoch_of_share(epochs, np.zeros(6), 95) is None
+    assert epoch_of_share(epochs, np.full(6, 10.0), 95) is None
+    assert epoch_of_share(epochs, np.full(6, np.nan), 95) is None
 
 
 def test_figures_of_a_group_by_hand(tmp_path):
@@ -222,11 +228,11 @@ def test_tables(tmp_path):
     assert len(lines) == 4
     assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
     assert "85.00 ± 7.07" in markdown
-    assert comparison.definition[1:] in markdown
-    latex = to_latex(comparison)
+    assert comparison.definition[1:] in markdown.replace("\\", "")
+    latex = to_latex(comparison, ["accuracy", "spikes", "p"])
     assert r"50 \% \& more" in latex
-    assert r"85.00 $\pm$ 7.07" in latex
-    assert r"3{,}000 $\pm$ 1{,}414" in latex
+    assert r"85.00 \pm 7.07" in latex
+    assert r"3000 \pm 1414" in latex
     body = [line for line in latex.splitlines() if line.endswith(r"\\")]
     assert len({line.replace(r"\&", "").count("&") for line in body}) == 1
     curves = list(csv.DictReader(io.StringIO(curves_csv(comparison))))
@@ -246,6 +252,116 @@ def test_duration():
     ]
 
 
+def test_a_network_that_never_learned_is_not_the_fastest(tmp_path):
+    """Neither one that stays as it began, nor one at chance, nor a silent one has an epoch of 95 %."""
+    made = {
+        "learned": make_run(tmp_path / "a", [33.0, 78.0, 80.0], **brf(0)),
+        "as before": make_run(tmp_path / "b", [40.0, 20.0, 40.0], **brf(0, 5)),
+        "at chance": make_run(tmp_path / "c", [30.0, 33.0, 35.0], **brf(0, 6)),
+        "silent": make_run(tmp_path / "d", [20.0, 34.0, 60.0], spikes=0.0, **brf(0, 7)),
+    }
+    comparison = compare(list(made.values()), labels=list(made))
+    values = {group.label: figures(group) for group in comparison.groups}
+    assert (values["learned"]["epoch_95_mean"], values["learned"]["curve_epoch_95"]) == (1.0, 1)
+    for name in list(made)[1:]:
+        assert math.isnan(values[name]["epoch_95_mean"])
+        assert values[name]["curve_epoch_95"] is None
+    assert values["silent"]["state"] == "silent"
+    remarks = " ".join(comparison.remarks)
+    assert "b has not learned: its accuracy ends at 40.00 %" in remarks
+    assert "d is silent: no neuron spikes at epoch 2" in remarks
+    shown = cells(comparison)
+    assert [row["epoch of 95 %"] for row in shown] == ["1", "–", "–", "–"]
+    assert [row["state"] for row in shown] == ["finished", "finished", "finished", "silent"]
+    assert list(csv.DictReader(io.StringIO(to_csv(comparison))))[1]["epoch_95_mean"] == ""
+
+
+def test_states_are_told_in_table_and_picture(tmp_path):
+    from brfkit.plotting.compare import compare_figure
+
+    runs = [
+        make_run(tmp_path / "a", [1.0, 50.0, 60.0], finished=False, **brf(0)),
+        make_run(tmp_path / "b", [1.0, 50.0, 60.0], **brf(1)),
+        make_run(tmp_path / "c", [1.0, 2.0], spikes=0.0, **brf(0, 8)),
+    ]
+    comparison = compare(runs)
+    assert [group.state for group in comparison.groups] == ["1 epoch 2 of 3, 1 finished", "silent"]
+    legend = [text.get_text() for text in compare_figure(comparison).legends[0].get_texts()]
+    assert legend[1].endswith("(1 run; silent)")
+
+
+def test_one_run_has_no_deviation(tmp_path):
+    comparison = compare([make_run(tmp_path / "a", [1.0, 2.0, 30.0], **brf())])
+    (group,) = comparison.groups
+    assert math.isnan(figures(group)["accuracy_std"])
+    assert "±" not in to_markdown(comparison).partition("Mean ±")[0]
+    (row,) = csv.DictReader(io.StringIO(to_csv(comparison)))
+    assert (row["accuracy_mean"], row["accuracy_std"]) == ("30.0", "")
+    assert next(csv.DictReader(io.StringIO(curves_csv(comparison))))["loss_std"] == ""
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "text"),
+    [
+        (0.56, 0.18, "0.56 ± 0.18"), (2749.2, 227.9, "2,749 ± 228"), (331.3, 2.1, "331.3 ± 2.1"), (0.0, 0.0, "0 ± 0"),
+        (0.5567, math.nan, "0.5567"), (2749.2, math.nan, "2,749"), (math.nan, math.nan, "–"),
+        (1e-9, 1e-9, "0.000000 ± 0.000000"),
+    ],
+)  # fmt: skip
+def test_small_numbers_keep_their_digits(mean, std, text):
+    assert spread(mean, std, digits_for(mean, std)).text == text
+
+
+def test_differences_are_paired_over_seeds(tmp_path):
+    first = [make_run(tmp_path / f"a{s}", [1.0, a], **brf(s)) for s, a in enumerate([80.0, 82.0, 84.0])]
+    second = [make_run(tmp_path / f"b{s}", [1.0, a], **brf(s, 8)) for s, a in enumerate([81.0, 84.0, 85.0, 99.0])]
+    comparison = compare([*first, *second])
+    none, found = comparison.differences()
+    assert none is None
+    assert (found.count, found.mean) == (3, pytest.approx(4 / 3))
+    from scipy.stats import ttest_rel
+
+    assert found.p == pytest.approx(ttest_rel([81.0, 84.0, 85.0], [80.0, 82.0, 84.0]).pvalue)
+    assert math.isnan(paired_p([1.0]))
+    assert math.isnan(paired_p([0.0, 0.0]))
+    assert paired_p([0.5, 0.5]) == 0.0
+    row = cells(comparison)[1]
+    assert (row["difference (%)"], row["paired p"]) == ("+1.33 ± 0.58", "0.057")
+    assert "over 3 common seeds" in to_markdown(comparison)
+
+
+def test_columns_are_chosen_and_fit_a_page(tmp_path):
+    runs = [make_run(tmp_path / f"{s}", [1.0, 80.0 + s], **brf(s)) for s in range(2)]
+    comparison = compare(runs)
+    write_table(tmp_path / "my table_1.tex", comparison, columns=["spikes", "accuracy"])
+    text = (tmp_path / "my table_1.tex").read_text()
+    assert r"\label{tab:my-table-1}" in text
+    assert [line for line in text.splitlines() if line.startswith("brf")] == [
+        r"brf & 20.00 \pm 0.00 & 80.50 \pm 0.71 \\"
+    ]
+    assert r"\begin{table}" in text
+    assert all(rule in text for rule in (r"\toprule", r"\midrule", r"\bottomrule", "S[table-format=2.2(2)"))
+    assert r"\begin{table*}" in to_latex(
+        comparison, ["accuracy", "spikes", "rate", "epoch-95", "epoch-98", "epoch-100"]
+    )
+    with pytest.raises(BrfkitError, match="does not fit a page"):
+        to_latex(comparison, NAMES)
+    for wrong, reason in ((["speed"], "no column 'speed'"), (["runs", "runs"], "given twice")):
+        with pytest.raises(BrfkitError, match=reason):
+            to_markdown(comparison, wrong)
+    assert list(cells(comparison, ["time"])[0]) == ["network", "wall time"]
+
+
+def test_labels_are_text_in_every_table(tmp_path):
+    label = "=cmd|x [red]$a_{b$ & \\input{x} \x1b[2J"
+    comparison = compare([make_run(tmp_path / "a", [1.0, 50.0], **brf())], labels=[label])
+    assert next(csv.DictReader(io.StringIO(to_csv(comparison))))["label"].startswith("'=cmd|x")
+    texts = [to_csv(comparison), curves_csv(comparison), to_markdown(comparison), to_latex(comparison)]
+    assert not any("\x1b" in text for text in texts)
+    assert r"\textbackslash{}input\{x\}" in texts[3]
+    assert r"=cmd\|x \[red\]\$a_{b\$ &amp;" in texts[2]
+
+
 def test_picture_has_a_mark_and_a_band(tmp_path):
     from brfkit.plotting.compare import compare_figure
 
@@ -255,10 +371,19 @@ def test_picture_has_a_mark_and_a_band(tmp_path):
     axes = fig.axes
     assert len(axes) == 3
     assert [len(ax.collections) for ax in axes] == [1, 1, 1]
-    line = axes[0].lines[0]
-    assert line.get_xdata()[line.get_markevery()[0]] == 2  # 95 % of 80 is 76
+    rings = [line for line in axes[0].lines if line.get_markerfacecolor() == "white"]
+    assert [list(ring.get_xdata()) for ring in rings] == [[2], [3]]  # 95 % of 80 is 76, of 90 is 85.5
     assert axes[0].get_ylabel() == "test accuracy (%)"
+    assert [ax.get_yscale() for ax in axes] == ["linear"] * 3
     fig.savefig(tmp_path / "a.png")
+    assert compare_figure(compare(runs), stretch_accuracy=True).axes[0].get_yscale() == "function"
+
+
+def test_loss_over_decades_is_logarithmic(tmp_path):
+    from brfkit.plotting.compare import compare_figure
+
+    far = make_run(tmp_path / "a", [10.0, 70.0, 80.0], losses=[2.0, 0.3, 0.01], **brf())
+    assert compare_figure(compare([far])).axes[1].get_yscale() == "log"
 
 
 def test_forty_runs_in_three_seconds_without_torch(tmp_path):

@@ -14,18 +14,19 @@ from numpy.typing import NDArray
 
 from brfkit.analysis.runs.labels import Name, name_groups
 from brfkit.analysis.runs.reading import Run, expand, read_run
+from brfkit.analysis.runs.significance import Difference, paired_difference
 from brfkit.errors import BrfkitError
 
 SHARES = (95, 98, 100)
 DEFINITION = (
-    "epoch of N %: the first epoch whose {split} accuracy is at least N % of that of the run's last epoch, run by run; "
-    "of the mean curve: the same for the mean over the runs"
+    "epoch of N %: the first epoch whose {split} accuracy is at least N % of that of the run's last epoch, run by run, "
+    "empty for runs that have not learned; of the mean curve: the same for the mean over the runs"
 )
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure over the runs of a group: mean, standard deviation (n - 1; 0 for one run), n; nan where none tells."""
+    """A figure over the runs of a group: mean, standard deviation (n - 1; nan for one run), n; nan where none tells."""
 
     mean: float
     std: float
@@ -37,12 +38,16 @@ class Figure:
         if not known.size:
             return Figure(math.nan, math.nan, 0)
         with np.errstate(invalid="ignore"):  # a run may have diverged
-            return Figure(float(known.mean()), float(known.std(ddof=1)) if known.size > 1 else 0.0, known.size)
+            return Figure(float(known.mean()), float(known.std(ddof=1)) if known.size > 1 else math.nan, known.size)
 
 
-def epoch_of_share(epochs: NDArray[np.int64], accuracy: NDArray[np.float64], percent: float) -> int:
-    """The first epoch whose accuracy is at least ``percent`` of that of the last epoch."""
-    return int(epochs[np.flatnonzero(accuracy >= percent / 100.0 * accuracy[-1])[0]])
+def epoch_of_share(epochs: NDArray[np.int64], accuracy: NDArray[np.float64], percent: float) -> int | None:
+    """The first epoch whose accuracy is at least ``percent`` of that of the last epoch; None where that is so before
+    training already, or the last accuracy is 0 or not finite."""
+    reached = np.flatnonzero(accuracy >= percent / 100.0 * accuracy[-1])
+    if not reached.size or not accuracy[-1] > 0.0 or epochs[reached[0]] == 0:
+        return None
+    return int(epochs[reached[0]])
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,10 @@ class Group:
         return Figure.of([of(run) for run in self.runs])
 
     @property
+    def dataset(self) -> str:
+        return self.runs[0].config.data.dataset
+
+    @property
     def best_accuracy(self) -> float:
         return max(run.at_best("accuracy") for run in self.runs)
 
@@ -79,19 +88,29 @@ class Group:
         return common
 
     def curve(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-        """Epochs that all runs have (E,), mean and standard deviation (n - 1; 0 for one run) over them (E,)."""
+        """Epochs that all runs have (E,), mean and standard deviation (n - 1; nan for one run) over them (E,)."""
         common = self.common_epochs()
         values = np.array([run.curves[name][np.isin(run.epochs, common)] for run in self.runs])  # [runs, E]
-        spread = values.std(0, ddof=1) if len(self.runs) > 1 else np.zeros(values.shape[1])
+        spread = values.std(0, ddof=1) if len(self.runs) > 1 else np.full(values.shape[1], np.nan)
         return common, values.mean(0), spread
 
     def epoch_of_share(self, percent: float) -> Figure:
-        """Over the runs, each against its own last epoch."""
-        return self.figure(lambda run: epoch_of_share(run.epochs, run.curves["accuracy"], percent))
+        """Over the runs that have learned, each against its own last epoch."""
+        return self.figure(
+            lambda run: epoch_of_share(run.epochs, run.curves["accuracy"], percent) if run.learned else None
+        )
 
-    def mean_curve_epoch(self, percent: float) -> int:
+    def mean_curve_epoch(self, percent: float) -> int | None:
+        """The same of the mean over all runs; None where no run has learned."""
         epochs, mean, _ = self.curve("accuracy")
-        return epoch_of_share(epochs, mean, percent)
+        return epoch_of_share(epochs, mean, percent) if any(run.learned for run in self.runs) else None
+
+    @property
+    def state(self) -> str:
+        """How the runs ended, ``finished`` or ``2 finished, 1 silent``."""
+        states = [run.state for run in self.runs]
+        counts = {state: states.count(state) for state in states}
+        return states[0] if len(counts) == 1 else ", ".join(f"{n} {state}" for state, n in counts.items())
 
 
 @dataclass(frozen=True)
@@ -106,6 +125,16 @@ class Comparison:
     @property
     def definition(self) -> str:
         return DEFINITION.format(split=self.split)
+
+    def differences(self) -> tuple[Difference | None, ...]:
+        """For each group, how it differs from the first one on the same data, paired over seeds; None for that one."""
+        firsts: dict[str, Group] = {}
+        for group in self.groups:
+            firsts.setdefault(group.dataset, group)
+        return tuple(
+            None if firsts[group.dataset] is group else paired_difference(group, firsts[group.dataset])
+            for group in self.groups
+        )
 
 
 def compare(folders: Sequence[str | Path], *, split: str = "test", labels: Sequence[str] = ()) -> Comparison:
@@ -167,7 +196,11 @@ def _remarks(groups: Sequence[Group]) -> list[str]:
         for run in group.runs:
             if run.diverged:
                 found.append(f"{run.folder} diverged ({run.diverged})")
-            elif not run.finished:
+            elif run.silent:
+                found.append(f"{run.folder} is silent: no neuron spikes at epoch {run.best_epoch}")
+            elif not run.learned:
+                found.append(f"{run.folder} has not learned: its accuracy ends at {run.curves['accuracy'][-1]:.2f} %")
+            if not run.finished and not run.diverged:
                 found.append(f"{run.folder} is not finished: epoch {run.epochs[-1]} of {run.config.training.epochs}")
         seeds = [run.seed for run in group.runs]
         for seed in sorted({s for s in seeds if seeds.count(s) > 1}):
@@ -180,8 +213,9 @@ def _remarks(groups: Sequence[Group]) -> list[str]:
     return found
 
 
-def figures(group: Group) -> dict[str, Any]:
-    """All figures of a group under the names of the CSV file and the JSON object."""
+def figures(group: Group, difference: Difference | None = None) -> dict[str, Any]:
+    """All figures of a group under the names of the CSV file and the JSON object; ``difference`` as
+    :meth:`Comparison.differences` has it."""
     cost = [
         ("firing_rate", "firing_rate"),
         ("synaptic_operations", "effective"),
@@ -202,6 +236,7 @@ def figures(group: Group) -> dict[str, Any]:
         "dataset": group.runs[0].config.data.dataset,
         "neuron": group.runs[0].config.network.neuron,
         "settings": group.settings,
+        "state": group.state,
         "runs": len(group.runs),
         "seeds": [run.seed for run in group.runs],
         "epochs": max(int(run.epochs[-1]) for run in group.runs),
@@ -210,4 +245,11 @@ def figures(group: Group) -> dict[str, Any]:
     }
     for name, figure in values.items():
         out |= {f"{name}_mean": figure.mean, f"{name}_std": figure.std}
+    if difference is not None:
+        out |= {
+            "difference_to": difference.to, "difference_mean": difference.mean, "difference_std": difference.std,
+            "difference_p": difference.p, "difference_seeds": difference.count,
+        }  # fmt: skip
+    else:
+        out |= dict.fromkeys(f"difference_{name}" for name in ("to", "mean", "std", "p", "seeds"))
     return out | {f"curve_epoch_{share}": group.mean_curve_epoch(share) for share in SHARES}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from brfkit.checkpoints.native import load_checkpoint
 from brfkit.cost import Cost, cost
 from brfkit.errors import BrfkitError
-from brfkit.runs.config import Config
+from brfkit.runs.config import LSTM, Config
 from brfkit.runs.folder import CONFIG, METRICS, RunFolder
 from brfkit.runs.metrics import Row, best_epoch
 
@@ -35,6 +35,7 @@ class Run:
         cost: per sample, at the best epoch; None where the folder does not tell.
         finished: whether the run came to its end.
         diverged: what stopped being finite, or None.
+        classes: of the data; None where the folder does not tell.
     """
 
     folder: Path
@@ -47,10 +48,36 @@ class Run:
     cost: Cost | None
     finished: bool
     diverged: str | None
+    classes: int | None = None
 
     @property
     def seed(self) -> int:
         return self.config.training.seed
+
+    @property
+    def silent(self) -> bool:
+        """Whether no neuron of a spiking network spikes at the best epoch."""
+        return self.config.network.neuron != LSTM and self.at_best("spikes_per_sample") == 0.0
+
+    @property
+    def learned(self) -> bool:
+        """Whether the last accuracy is above that before training and at least a tenth above chance, that of equally
+        frequent classes or, where the folder does not tell their number, of the untrained network."""
+        accuracy = self.curves["accuracy"]
+        if self.silent:
+            return False
+        before = float(accuracy[0]) if self.epochs[0] == 0 else 0.0
+        chance = 100.0 / self.classes if self.classes else before
+        return bool(accuracy[-1] > before and accuracy[-1] >= 1.1 * chance)
+
+    @property
+    def state(self) -> str:
+        """One word or two on how it ended: finished, unfinished, diverged, silent."""
+        if self.diverged:
+            return "diverged"
+        if self.silent:
+            return "silent" if self.finished else "silent, unfinished"
+        return "finished" if self.finished else f"epoch {self.epochs[-1]} of {self.config.training.epochs}"
 
     def at_best(self, curve: str) -> float:
         """A figure of the best epoch."""
@@ -105,7 +132,12 @@ def read_run(folder: Path, split: str = "test") -> Run:
         cost=_cost(config, provenance, result, by_epoch[best]),
         finished=bool(result) and not result.get("diverged"),
         diverged=result.get("diverged"),
+        classes=_count(provenance.get("classes")),
     )
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and value > 0 else None
 
 
 def _cost(config: Config, provenance: Mapping[str, Any], result: Mapping[str, Any], best: Row) -> Cost | None:
@@ -114,7 +146,7 @@ def _cost(config: Config, provenance: Mapping[str, Any], result: Mapping[str, An
     by_layer = result.get("spikes_by_layer")
     if len(network.hidden) == 1:
         by_layer = [best.spikes_per_sample]
-    if by_layer is None or "active_inputs" not in provenance or network.neuron == "lstm":
+    if by_layer is None or "active_inputs" not in provenance or network.neuron == LSTM:
         return None
     steps, channels, classes = (int(provenance[key]) for key in ("steps", "channels", "classes"))
     spikes = dict(enumerate(by_layer))

@@ -1,70 +1,39 @@
-"""A comparison as CSV, Markdown and LaTeX, and its curves as CSV."""
+"""A comparison as CSV and Markdown, and its curves as CSV."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from brfkit.analysis.runs.compare import SHARES, Comparison, Group, figures
+from brfkit.analysis.runs.columns import COLUMNS, NAMES, chosen_columns, rows_of
+from brfkit.analysis.runs.compare import Comparison
 from brfkit.errors import BrfkitError
 from brfkit.io.atomic import atomic_write
+from brfkit.io.text import csv_cell, visible
 
 TABLES = (".csv", ".md", ".tex")
-_SPECIAL = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {"ω": "$\\omega$", "δ": "$\\delta$", "×": "$\\times$"})
 
 
-def amount(value: float, digits: int) -> str:
-    """A number for people; nothing to tell is –."""
-    return f"{value:,.{digits}f}" if math.isfinite(value) else "–"
-
-
-def spread(mean: float, std: float, runs: int, digits: int) -> str:
-    """``mean ± std``, or the one value there is."""
-    return (
-        f"{amount(mean, digits)} ± {amount(std, digits)}" if runs > 1 and math.isfinite(mean) else amount(mean, digits)
-    )
-
-
-def duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
-
-
-def cells(group: Group, split: str) -> dict[str, str]:
-    """The figures of a group as text by the heading of the column."""
-    values, runs = figures(group), len(group.runs)
-
-    def cell(name: str, digits: int) -> str:
-        return spread(values[f"{name}_mean"], values[f"{name}_std"], runs, digits)
-
-    return {
-        "network": group.label,
-        "runs": str(runs),
-        "epochs": str(values["epochs"]),
-        f"{split} accuracy (%)": cell("accuracy", 2),
-        "best (%)": amount(values["accuracy_best"], 2),
-        "spikes per sample": cell("spikes_per_sample", 0),
-        "firing rate (%)": amount(100 * values["firing_rate_mean"], 2),
-        "synaptic operations": amount(values["synaptic_operations_mean"], 0),
-        "dense": amount(values["synaptic_operations_dense_mean"], 0),
-        **{f"epoch of {share} %": cell(f"epoch_{share}", 1 if runs > 1 else 0) for share in SHARES},
-        "of the mean curve": " / ".join(str(values[f"curve_epoch_{share}"]) for share in SHARES),
-        "parameters": f"{values['parameters']:,}",
-        "wall time": duration(values["seconds_mean"]),
-    }
+def cells(comparison: Comparison, columns: Sequence[str] = NAMES) -> list[dict[str, str]]:
+    """For each group its figures as text by the heading of the column, the name of the group first."""
+    chosen = chosen_columns(columns)
+    return [
+        {"network": visible(row.group.label)}
+        | {column.heading.format(split=comparison.split): column.cell(row).text for column in chosen}
+        for row in rows_of(comparison)
+    ]
 
 
 def to_csv(comparison: Comparison) -> str:
-    """One line per group with every figure; numbers are written so that reading gives them back exactly."""
-    rows = [figures(group) for group in comparison.groups]
+    """One line per group with every figure; numbers are written so that reading gives them back exactly, and what is
+    not there is empty."""
+    rows = [dict(row.values) for row in rows_of(comparison)]
     for row in rows:
-        row["seeds"] = " ".join(map(str, row["seeds"]))
+        row["seeds"] = " ".join(str(seed) for seed in row["seeds"])  # type: ignore[attr-defined]
     return _csv(rows)
 
 
@@ -85,58 +54,81 @@ def _csv(rows: list[dict[str, Any]]) -> str:
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: _csv_value(value) for name, value in row.items()} for row in rows)
     return buffer.getvalue()
 
 
-def to_markdown(comparison: Comparison) -> str:
-    rows = [cells(group, comparison.split) for group in comparison.groups]
+def _csv_value(value: Any) -> Any:
+    if isinstance(value, float) and math.isnan(value):
+        return ""
+    return csv_cell(value) if isinstance(value, str) else value
+
+
+def to_markdown(comparison: Comparison, columns: Sequence[str] = NAMES) -> str:
+    rows = cells(comparison, columns)
     lines = [list(rows[0]), ["---", *["---:"] * (len(rows[0]) - 1)], *(list(row.values()) for row in rows)]
-    table = "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines)
-    return f"{table}\n\n{_caption(comparison)}\n"
+    table = "\n".join("| " + " | ".join(_markdown(text) for text in line) + " |" for line in lines)
+    return f"{table}\n\n{caption(comparison, columns)}\n"
 
 
-def to_latex(comparison: Comparison) -> str:
-    """A ``table`` with the rules of the package booktabs."""
-    rows = [cells(group, comparison.split) for group in comparison.groups]
-    body = [" & ".join(_latex(text) for text in line) + r" \\" for line in (list(rows[0]), *(r.values() for r in rows))]
-    return "\n".join(
-        [
-            r"\begin{table}", r"\centering", rf"\caption{{{_latex(_caption(comparison))}}}",
-            rf"\begin{{tabular}}{{l{'r' * (len(rows[0]) - 1)}}}", r"\toprule", body[0], r"\midrule", *body[1:],
-            r"\bottomrule", r"\end{tabular}", r"\end{table}", "",
-        ]
-    )  # fmt: skip
+def _markdown(text: str) -> str:
+    for special in "\\|*`$[]":
+        text = text.replace(special, f"\\{special}")
+    return text.replace("&", "&amp;").replace("<", "&lt;")
 
 
-def _latex(text: str) -> str:
-    return (
-        text.translate(_SPECIAL)
-        .replace(" ± ", r" $\pm$ ")
-        .replace("–", "--")
-        .replace(",", "{,}" if _is_number(text) else ",")
+def caption(comparison: Comparison, columns: Sequence[str] = NAMES) -> str:
+    """What the columns of a table mean."""
+    text = (
+        f"Mean ± standard deviation over runs, {comparison.split} figures at the epoch of the lowest validation loss."
     )
+    if "difference" in columns or "p" in columns:
+        text += _differences(comparison)
+    if any(name.startswith("epoch-") or name == "curve" for name in columns):
+        found = comparison.definition if "curve" in columns else comparison.definition.partition("; ")[0]
+        text += f" {found[0].upper()}{found[1:]}."
+    return text
 
 
-def _is_number(text: str) -> bool:
-    return text.replace(",", "").replace(".", "").replace(" ± ", "").isdigit()
+def _differences(comparison: Comparison) -> str:
+    """What differences and their p are of."""
+    first = comparison.groups[0].label if len({g.dataset for g in comparison.groups}) == 1 else "the first network"
+    counts = sorted({found.count for found in comparison.differences() if found is not None})
+    if not counts:
+        return ""
+    seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    words = "common seed" if counts == [1] else "common seeds"
+    return f" Difference in accuracy to {first} over {seeds} {words}; p of a paired t-test, not corrected."
 
 
-def _caption(comparison: Comparison) -> str:
-    return (
-        f"Mean ± standard deviation over runs, {comparison.split} figures at the epoch of the lowest validation loss. "
-        f"{comparison.definition[0].upper()}{comparison.definition[1:]}."
-    )
-
-
-def write_table(path: str | Path, comparison: Comparison, force: bool = False) -> None:
+def write_table(
+    path: str | Path, comparison: Comparison, force: bool = False, columns: Sequence[str] | None = None
+) -> None:
     """Write the table as the suffix says: ``.csv``, ``.md`` or ``.tex``.
 
+    Args:
+        path: the file.
+        comparison: what to write.
+        force: whether an existing file may be overwritten.
+        columns: names of :data:`brfkit.analysis.runs.columns.COLUMNS`; None takes all, for LaTeX those that a page
+            holds. A CSV file always has every figure.
+
     Raises:
-        BrfkitError: another suffix, or the file exists and `force` is not set.
+        BrfkitError: another suffix, columns that do not fit a page, or the file exists and `force` is not set.
     """
-    makers = {".csv": to_csv, ".md": to_markdown, ".tex": to_latex}
-    if Path(path).suffix not in makers:
-        raise BrfkitError(f"{path} must end in {', '.join(makers)}")
+    from brfkit.analysis.runs.latex import to_latex
+
+    suffix = Path(path).suffix
+    if suffix not in TABLES:
+        raise BrfkitError(f"{path} must end in {', '.join(TABLES)}")
+    if suffix == ".csv":
+        text = to_csv(comparison)
+    elif suffix == ".md":
+        text = to_markdown(comparison, NAMES if columns is None else columns)
+    else:
+        text = to_latex(comparison, columns, name=Path(path).stem)
     with atomic_write(path, "w", force) as stream:
-        stream.write(makers[Path(path).suffix](comparison))
+        stream.write(text)
+
+
+__all__ = ["COLUMNS", "TABLES", "caption", "cells", "curves_csv", "to_csv", "to_markdown", "write_table"]

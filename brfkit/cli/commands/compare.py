@@ -12,6 +12,20 @@ from brfkit.cli.options import common, print_json, style
 TABLES = (".csv", ".md", ".tex")
 
 
+def _columns(ctx: click.Context, param: click.Parameter, value: str | None) -> list[str] | None:
+    if value is None:
+        return None
+    from brfkit.analysis.runs.columns import chosen_columns
+    from brfkit.errors import BrfkitError
+
+    names = [name.strip() for name in value.split(",") if name.strip()]
+    try:
+        chosen_columns(names)
+    except BrfkitError as error:
+        raise click.BadParameter(str(error)) from None
+    return names
+
+
 @click.command()
 @click.argument("runs", type=click.Path(), nargs=-1, required=True, metavar="RUN…")
 @click.option("--split", type=click.Choice(["test", "validation"]), default="test", show_default=True)
@@ -19,10 +33,13 @@ TABLES = (".csv", ".md", ".tex")
               help="Name of a group, once for each in their order.  [default: what differs]")  # fmt: skip
 @click.option("--out", multiple=True, type=click.Path(dir_okay=False), callback=suffix(TABLES), metavar="FILE",
               help="The table: .csv, .md or .tex; may be repeated.")  # fmt: skip
+@click.option("--columns", metavar="NAME,…", callback=_columns,
+              help="Columns of the table, also of .md and .tex.  [default: all; .tex: what fits a page]")  # fmt: skip
 @click.option("--curves", type=click.Path(dir_okay=False), callback=suffix((".csv",)),
               help="Mean and deviation of every epoch: .csv.")  # fmt: skip
 @click.option("--plot", type=click.Path(dir_okay=False), callback=suffix(PICTURES),
               help="Learning curves: .png, .svg or .pdf.")  # fmt: skip
+@click.option("--stretch-accuracy", is_flag=True, help="Give the upper end of the accuracy in the picture more room.")
 @click.option("--log-epochs/--linear-epochs", default=None,
               help="Epochs in the picture.  [default: logarithmic beyond 50]")  # fmt: skip
 @style()
@@ -32,15 +49,18 @@ def command(runs: tuple[str, ...], as_json: bool, split: str, labels: tuple[str,
     """Learning curves and a table of several runs.
 
     RUN is a run folder, or the folder of several seeds. Runs whose settings differ only in the seed are one group: mean
-    ± standard deviation. A run that cannot be read is named and left out.
+    ± standard deviation, and the difference in accuracy to the first group, paired over the seeds. A run that cannot be
+    read is named and left out.
 
     \b
     brfkit compare runs/ecg-brf-* runs/ecg-rf-* --plot ecg.png --out ecg.md
     brfkit compare runs/ecg-brf runs/ecg-alif --out ecg.csv --out ecg.tex --curves curves.csv
+    brfkit compare runs/ecg-brf runs/ecg-rf --columns accuracy,p,spikes --out ecg.tex --plot ecg.pdf --style paper
     """
     from brfkit.analysis.runs.compare import compare
     from brfkit.analysis.runs.tables import curves_csv, write_table
     from brfkit.io.atomic import atomic_path, atomic_write, check_writable
+    from brfkit.io.text import visible
 
     out, curves, plot, force = (options[name] for name in ("out", "curves", "plot", "force"))
     written = [file for file in (*out, curves, plot) if file is not None]
@@ -48,7 +68,7 @@ def command(runs: tuple[str, ...], as_json: bool, split: str, labels: tuple[str,
         check_writable(file, force)
     comparison = compare(runs, split=split, labels=labels)
     for file in out:
-        write_table(file, comparison, force)
+        write_table(file, comparison, force, options["columns"])
     if curves is not None:
         with atomic_write(curves, "w", force) as stream:
             stream.write(curves_csv(comparison))
@@ -56,50 +76,67 @@ def command(runs: tuple[str, ...], as_json: bool, split: str, labels: tuple[str,
         from brfkit.plotting.compare import compare_figure
 
         with atomic_path(plot, force) as path:
-            compare_figure(comparison, log_epochs=options["log_epochs"]).savefig(path)
+            compare_figure(
+                comparison, log_epochs=options["log_epochs"], stretch_accuracy=options["stretch_accuracy"]
+            ).savefig(path)
     for folder, reason in comparison.left_out:
-        click.echo(f"left out: {folder}: {reason}", err=True)
+        click.echo(visible(f"left out: {folder}: {reason}"), err=True)
     for remark in comparison.remarks:
-        click.echo(f"note: {remark}", err=True)
+        click.echo(visible(f"note: {remark}"), err=True)
     if as_json:
         print_json(_to_dict(comparison) | {"out": list(out), "curves": curves, "plot": plot})
     else:
-        _report(comparison, written)
+        _report(comparison, written, options["columns"])
 
 
 def _to_dict(comparison: Any) -> dict[str, Any]:
-    from brfkit.analysis.runs.compare import figures
+    from brfkit.analysis.runs.columns import rows_of
 
+    rows = rows_of(comparison)
     return {
         "split": comparison.split,
-        "groups": [{**figures(group), "folders": [str(r.folder) for r in group.runs]} for group in comparison.groups],
+        "groups": [{**row.values, "folders": [str(r.folder) for r in row.group.runs]} for row in rows],
         "left_out": [{"run": folder, "reason": reason} for folder, reason in comparison.left_out],
         "remarks": list(comparison.remarks),
         "definition": comparison.definition,
     }
 
 
-def _report(comparison: Any, written: list[str]) -> None:
+def _report(comparison: Any, written: list[str], columns: list[str] | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from brfkit.analysis.runs.tables import cells
+    from brfkit.analysis.runs.columns import NAMES
+    from brfkit.analysis.runs.tables import caption, cells
+    from brfkit.io.text import markup, visible
 
-    rows = [cells(group, comparison.split) for group in comparison.groups]
-    first, *others = rows[0]
-    for names in (others[:4] + others[-2:], others[4:8], others[8:-2]):
+    chosen = NAMES if columns is None else columns
+    rows = cells(comparison, chosen)
+    for names in _blocks(rows):
         table = Table(box=None, padding=(0, 2, 0, 0))
-        for name in (first, *names):
-            table.add_column(name, justify="left" if name == first else "right", no_wrap=True)
+        for name in names:
+            table.add_column(name, justify="left" if name == names[0] else "right", no_wrap=True)
         for row in rows:
-            table.add_row(*(row[name] for name in (first, *names)))
+            table.add_row(*(markup(row[name]) for name in names))
         wanted = Console(width=1000).measure(table).maximum
         # A file gets lines as long as the table needs; a terminal has its width.
         Console(width=None if Console().is_terminal else wanted).print(table)
         click.echo()
-    click.echo(comparison.definition)
+    click.echo(visible(caption(comparison, chosen)))
     for group in comparison.groups:
         if group.hides_settings:
-            click.echo(f"{group.label}: {group.settings}")
+            click.echo(visible(f"{group.label}: {group.settings}"))
     if written:
-        click.echo(f"written: {', '.join(written)}")
+        click.echo(visible(f"written: {', '.join(written)}"))
+
+
+def _blocks(rows: list[dict[str, str]], width: int = 100) -> list[list[str]]:
+    """Headings of tables of at most so many characters; each begins with the first column."""
+    first, *others = rows[0]
+    size = {name: 2 + max(len(text) for text in (name, *(row[name] for row in rows))) for name in rows[0]}
+    blocks: list[list[str]] = [[first]]
+    for name in others:
+        if len(blocks[-1]) > 1 and sum(size[n] for n in (*blocks[-1], name)) > width:
+            blocks.append([first])
+        blocks[-1].append(name)
+    return blocks
