@@ -12,7 +12,7 @@ from brfkit.errors import BrfkitError
 from brfkit.io.text import latex
 
 # Characters in a line of small type, the space between columns counted as two: one column of a page, the whole page.
-ONE_COLUMN, PAGE = 52, 112
+ONE_COLUMN, PAGE = 60, 128
 
 
 def to_latex(comparison: Comparison, columns: Sequence[str] | None = None, name: str = "compare") -> str:
@@ -112,7 +112,7 @@ def _alignment(column: Sequence[Cell]) -> str:
     if not stds:
         return f"S[table-format={form}]"
     digits = max(len(std.replace(".", "").lstrip("0")) or 1 for std in stds)
-    return f"S[table-format={form}({digits}),separate-uncertainty]"
+    return f"S[table-format={form}({digits}),separate-uncertainty,table-align-uncertainty=false]"
 
 
 def _cell(cell: Cell, column: Sequence[Cell]) -> str:
