@@ -66,8 +66,9 @@ class Run:
     """What a run came to; test figures are those of the best epoch (:func:`brfkit.runs.metrics.best_epoch`).
 
     ``stopped`` says why it ended before its last epoch, ``diverged`` where it went wrong; None otherwise. ``notes``
-    are about the data: classes without a sample, empty recordings. ``folder`` has the files of the run, ``metrics``
-    every row of ``metrics.csv``.
+    are about the data: classes without a sample, empty recordings. ``frozen_weights`` counts single weights that did
+    not change in the last epoch although they had a gradient (:class:`brfkit.training.divergence.WeightWatch`).
+    ``folder`` has the files of the run, ``metrics`` every row of ``metrics.csv``.
     """
 
     run_dir: str
@@ -86,6 +87,7 @@ class Run:
     stopped: str | None = None
     spikes_by_layer: list[float] | None = None
     notes: list[str] = field(default_factory=list)
+    frozen_weights: int = 0
     folder: RunFolder = field(kw_only=True)
     metrics: tuple[Row, ...] = field(kw_only=True, repr=False)
 
@@ -341,6 +343,7 @@ class _Epochs:
             notes=self.notes,
             folder=self.folder,
             metrics=tuple(self.rows),
+            frozen_weights=self.trainer.watch.frozen_values(),
         )
 
     def _spikes_by_layer(self, row: Row) -> list[float]:

@@ -28,7 +28,7 @@ from brfkit.task import Task
 from brfkit.training.augment import Augmentation
 from brfkit.training.averaging import WeightAverage, pack, unpack
 from brfkit.training.distributed import World
-from brfkit.training.divergence import DivergedError, not_finite, what_went_first
+from brfkit.training.divergence import DivergedError, WeightWatch, first_nonfinite, not_finite
 from brfkit.training.losses import fused_task_loss
 from brfkit.training.optimiser import learning_rate, make_optimizer, optimizer_arrays, restore_optimizer
 from brfkit.training.regularise import (
@@ -101,6 +101,7 @@ class Trainer:
             check_spike_dropout(network, backend, training.tbptt)
         self.probe = RateProbe(network) if training.rate_penalty else None
         self.average = WeightAverage(training.average, self.module.weight_tensors()) if training.average else None
+        self.watch = WeightWatch(self.module.weight_tensors(), self.optimizer)
         self.epoch = 0
         self._state: dict[str, torch.Tensor] = {}
         self.threads = backend.threads or 1
@@ -134,9 +135,10 @@ class Trainer:
         """One pass over the training set.
 
         Raises:
-            DivergedError: loss, gradient or, at the end, a weight is not finite. Where it was loss or gradient, the
-                weights stay as they were before that step.
+            DivergedError: loss, gradient, the optimiser's state or, at the end, a weight is not finite, or a weight
+                cannot change any more. Where it was loss or gradient, the weights stay as they were before that step.
         """
+        self.watch.start_epoch()
         training = self.config.training
         start = time.perf_counter()
         for group in self.optimizer.param_groups:
@@ -164,6 +166,7 @@ class Trainer:
         bad = not_finite(self.module.weight_tensors())
         if bad is not None:
             raise DivergedError(self.epoch + 1, self.steps_per_epoch, f"weight {bad} after the update")
+        self._check_watch(self.watch.stuck(), self.steps_per_epoch - 1)
         self.epoch += 1
         seconds = time.perf_counter() - start
         loss, terms, correct, answers, spikes, samples, _ = self.world.sum_numbers(list(astuple(sums)))
@@ -260,19 +263,27 @@ class Trainer:
         for name, parameter in self.module.weight_tensors().items():
             assert parameter.grad is not None
             flat = parameter.grad.numpy().reshape(-1)
-            square = float(np.dot(flat, flat))
+            with np.errstate(over="ignore"):
+                square = float(np.dot(flat, flat))
             if not math.isfinite(square):  # in float32 the square of a finite gradient may overflow
                 if not np.isfinite(flat).all():
                     raise self._diverged(batch, f"the gradient of {name}")
                 square = float(np.square(flat, dtype=np.float64).sum())
             squared += square
         self._clip(math.sqrt(squared))
+        self.watch.see_gradients()
         self.optimizer.step()
+        self._check_watch(self.watch.overflowed(), batch)
         if self.average is not None:
             self.average.update(self.module.weight_tensors())
 
+    def _check_watch(self, found: tuple[str, str] | None, batch: int) -> None:
+        if found is not None:
+            name, fault = found
+            raise DivergedError(self.epoch + 1, batch + 1, f"weight {name}", fault)
+
     def _diverged(self, batch: int, what: str) -> DivergedError:
-        cause = what_went_first(self.module.weight_tensors(), self._state)
+        cause = first_nonfinite(self.module.weight_tensors(), self._state)
         return DivergedError(self.epoch + 1, batch + 1, what + cause)
 
     def _clip(self, norm: float) -> None:

@@ -13,7 +13,7 @@ from brfkit.errors import BrfkitError
 from brfkit.events import Events
 from brfkit.runs.config import Config
 from brfkit.runs.resolve import resolve
-from brfkit.training.divergence import DivergedError, what_went_first
+from brfkit.training.divergence import DivergedError, first_nonfinite
 from brfkit.training.optimiser import learning_rate
 from brfkit.training.regularise import RateProbe, drop_input
 from brfkit.training.totals import Totals
@@ -170,7 +170,7 @@ def test_dropout_repeats_and_resumes():
         np.testing.assert_array_equal(value, a.module.weights()[name], err_msg=name)
 
 
-def test_what_is_not_finite_names_what_went_first():
+def test_what_is_not_finite_names_first_nonfinite():
     trainer = make()
     with torch.no_grad():
         trainer.module.weight_tensors()["hidden0.b_offset"][2] = 1e300
@@ -183,11 +183,11 @@ def test_what_is_not_finite_names_what_went_first():
         np.testing.assert_array_equal(value, before[name])
 
 
-def test_what_went_first_is_a_weight_before_a_state():
+def test_first_nonfinite_is_a_weight_before_a_state():
     weights = {"a.w": torch.ones(2), "b.w": torch.tensor([1.0, float("inf")])}
-    assert what_went_first(weights, {"a.u": torch.full((1, 2), float("nan"))}) == " (and before it weight b.w)"
+    assert first_nonfinite(weights, {"a.u": torch.full((1, 2), float("nan"))}) == " (and before it weight b.w)"
     state = {"a.u": torch.ones(1, 2), "b.u": torch.tensor([[1.0, float("nan")]])}
-    text = what_went_first({"b.tau": torch.tensor([1.0, 2.5])}, state)
+    text = first_nonfinite({"b.tau": torch.tensor([1.0, 2.5])}, state)
     assert text == " (and before it state u of b in 1 neurons; the first is 1, tau 2.5)"
 
 
