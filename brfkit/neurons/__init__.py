@@ -37,10 +37,19 @@ def register(neuron: Neuron) -> Neuron:
     return neuron
 
 
+def neuron_name(text: str) -> str:
+    """A name as it is registered: upper case and ``_`` make no difference. Other text is given back as it is."""
+    if text in NEURONS:
+        return text
+    plain = text.lower().replace("_", "-")
+    same = [name for name in (*NEURONS, "lstm") if name.lower().replace("_", "-") == plain]
+    return same[0] if same else text
+
+
 def get_neuron(name: str) -> Neuron:
-    """The neuron of that name; an unknown name is a :class:`BrfkitError` that suggests the nearest."""
+    """The neuron of that name, in any case; an unknown name is a :class:`BrfkitError` that suggests the nearest."""
     try:
-        return NEURONS[name]
+        return NEURONS[neuron_name(name)]
     except KeyError:
         raise BrfkitError(f"unknown neuron {name!r}; {nearest(name, NEURONS)}") from None
 

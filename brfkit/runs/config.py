@@ -1,4 +1,8 @@
-"""The configuration of a training run: sections of plain values that a file or the command line can set."""
+"""The configuration of a training run: sections of plain values that a file or the command line can set.
+
+Every field says in its metadata what it is, what it may be and which option of ``brfkit train`` sets it
+(:mod:`brfkit.runs.settings`); the end of ``docs/cli.md`` lists them all.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,8 @@ from typing import Any
 from brfkit.errors import BrfkitError
 from brfkit.network import Network, recurrent_network
 from brfkit.neurons import NEURONS, Init
-from brfkit.runs.values import check_choice, init_values, section_values, suggest
+from brfkit.runs.settings import check_section, setting
+from brfkit.runs.values import init_values, section_values, suggest
 from brfkit.task import Task
 
 OPTIMIZERS = ("adam", "adamw", "radam", "nadam", "adamax", "rmsprop", "sgd", "adagrad")
@@ -18,84 +23,83 @@ LSTM = "lstm"
 OMEGA_INITS = ("spectrum",)
 VALIDATIONS = ("random", "blocks", "speakers")
 SCHEDULES = ("linear", "constant", "cosine")
+BINNINGS = ("full", "paper")
+DTYPES = ("float32", "float64")
+
+DATA, NETWORK, OPTIMISATION, STOPPING, REGULARISATION, AUGMENTATION, RUN = (
+    "Data", "Network", "Optimisation", "Validation and stopping", "Regularisation", "Augmentation", "Run",
+)  # fmt: skip
+TOPICS = (DATA, NETWORK, OPTIMISATION, STOPPING, REGULARISATION, AUGMENTATION, RUN)
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What to train on.
+    """What to train on."""
 
-    Attributes:
-        dataset: name of a data set, or path of one's own file.
-        validation: which part of the training set is kept for validation: ``random`` samples, whole ``blocks`` of
-            neighbours, or whole ``speakers``.
-        validation_fraction: its share.
-        validation_blocks: into how many blocks the training set is cut.
-        limit_train, limit_test: take only the first so many samples.
-        permutation: for psmnist, path of a ``.npy`` with the order of the pixels; None draws it from the seed.
-        binning: for event data, ``full`` or ``paper``; None is ``full``, or what one's own file says.
-        bin_width, bins, bin_counts, bin_align: single settings of the binning that differ from ``binning``.
-        test_fraction: for one's own file without a test part, the share of its samples that becomes one.
-    """
-
-    dataset: str = "tones"
-    validation: str = "random"
-    validation_fraction: float = 0.1
-    validation_blocks: int = 40
-    limit_train: int | None = None
-    limit_test: int | None = None
-    permutation: str | None = None
-    binning: str | None = None
-    bin_width: float | None = None
-    bins: int | None = None
-    bin_counts: bool | None = None
-    bin_align: bool | None = None
-    test_fraction: float | None = None
+    dataset: str = setting("tones", "ecg, smnist, psmnist, shd, …, tones (embedded), or a file.", DATA)
+    validation: str = setting(
+        "random", "What is kept for validation: samples, or blocks of neighbours, or speakers.", STOPPING,
+        choices=VALIDATIONS,
+    )  # fmt: skip
+    validation_fraction: float = setting(
+        0.1, "Share of the training set that is kept for validation.", STOPPING, low=0, high=1, high_open=True
+    )
+    validation_blocks: int = setting(40, "Blocks into which the training set is cut for validation = blocks.", low=2)
+    limit_train: int | None = setting(None, "Take the first N training samples.", DATA, metavar="N", low=1)
+    limit_test: int | None = setting(None, "Take the first N test samples.", DATA, metavar="N", low=1)
+    permutation: str | None = setting(
+        None, "psmnist: order of the pixels (.npy); otherwise drawn from the seed.", DATA, metavar="FILE", path=True
+    )
+    binning: str | None = setting(None, "Event data: keep every spike, or as published.", DATA, choices=BINNINGS)
+    bin_width: float | None = setting(None, "Event data: length of a step (s).", DATA, low=0, low_open=True)
+    bins: int | None = setting(None, "Event data: number of steps.", DATA, low=1)
+    bin_counts: bool | None = setting(None, "Event data: whether several spikes of a channel in a step add up.")
+    bin_align: bool | None = setting(None, "Event data: whether a recording begins with its first spike.")
+    test_fraction: float | None = setting(
+        None, "Custom data set without a test part: share of its samples that becomes one.", DATA,
+        low=0, high=1, low_open=True, high_open=True,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """What to train.
+    """What to train."""
 
-    Attributes:
-        neuron: hidden neurons.
-        hidden: units of every hidden layer.
-        readout: leaky-integrator readout.
-        dt: time step δ.
-        recurrent, bias: whether hidden layers have recurrent weights, a trained constant current.
-        readout_bias: whether the readout has a trained constant current.
-        surrogate: surrogate gradient; None takes the neuron's own.
-        discretisation: how the hidden neurons go from step to step; None takes the neuron's own.
-        trainable: constants of the hidden neurons that are trained.
-        options: parts of the neuron switched on or off.
-        init: initial distributions by ``<parameter>`` of the hidden neurons or ``readout.<parameter>``.
-        omega_init: ``spectrum`` draws ω of the hidden neurons from the spectrum of the training inputs, in place of its
-            initial distribution (:mod:`brfkit.training.spectrum`).
-        start_from: checkpoint or run folder whose weights training goes on from, in place of initial ones.
-    """
-
-    neuron: str = "brf"
-    hidden: tuple[int, ...] = (64,)
-    readout: str = "li"
-    dt: float = 0.01
-    recurrent: bool = True
-    bias: bool = False
-    readout_bias: bool = False
-    surrogate: str | None = None
-    discretisation: str | None = None
-    trainable: tuple[str, ...] = ()
-    options: Mapping[str, bool] = field(default_factory=dict)
-    init: Mapping[str, Init] = field(default_factory=dict)
-    omega_init: str | None = None
-    start_from: str | None = None
+    neuron: str = setting("brf", "Hidden neurons (`brfkit neurons` lists them), or lstm: torch's LSTM.", NETWORK)
+    hidden: tuple[int, ...] = setting((64,), "Units of every hidden layer.", NETWORK, metavar="N[,N…]", low=1)
+    readout: str = setting("li", "Neurons of the readout: li or li-sigmoid.")
+    dt: float = setting(0.01, "Time step δ.", NETWORK, low=0, low_open=True)
+    recurrent: bool = setting(True, "Hidden layers without recurrent weights.", NETWORK)
+    bias: bool = setting(False, "Train a constant current per hidden neuron.", NETWORK)
+    readout_bias: bool = setting(False, "Train a constant current per output.")
+    surrogate: str | None = setting(None, "Surrogate gradient.  [default: the neuron's own]", NETWORK)
+    discretisation: str | None = setting(
+        None, "How RF and BRF go from step to step.  [default: euler, as published]", NETWORK,
+        metavar="euler|symplectic|exact",
+    )  # fmt: skip
+    trainable: tuple[str, ...] = setting(
+        (), "Constants of the hidden neurons that are trained: gamma of BRF and BHRF.", NETWORK, metavar="NAME[,NAME…]"
+    )
+    options: Mapping[str, bool] = setting(None, "Parts of the neuron switched on or off.", default_factory=dict)
+    init: Mapping[str, Init] = setting(
+        None, "Initial distributions by parameter of the hidden neurons, or readout.PARAMETER.", default_factory=dict
+    )
+    omega_init: str | None = setting(
+        None, "Draw ω of the hidden neurons from the spectrum of the training inputs.", NETWORK, choices=OMEGA_INITS
+    )
+    start_from: str | None = setting(
+        None, "Start from the weights of a run folder or checkpoint.", NETWORK, metavar="CHECKPOINT", path=True
+    )
 
     def __post_init__(self) -> None:
+        if not self.hidden:
+            raise BrfkitError("network.hidden names no layer; give units such as [64]")
         if self.start_from is not None and self.neuron == LSTM:
             raise BrfkitError(f"network.start_from: neuron {LSTM} cannot go on from a checkpoint")
         if self.start_from is not None and self.omega_init is not None:
             raise BrfkitError("network.start_from does not go with network.omega_init: its weights have their ω")
-        if self.omega_init is None:
+        if self.omega_init is None or self.omega_init not in OMEGA_INITS:
             return
-        check_choice("network.omega_init", self.omega_init, OMEGA_INITS)
         have = [name for name, neuron in NEURONS.items() if any(p.name == "omega" for p in neuron.parameters)]
         if self.neuron not in have:
             raise BrfkitError(f"network.omega_init: neuron {self.neuron} has no omega; {', '.join(have)} have one")
@@ -131,58 +135,57 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How to train.
+    """How to train."""
 
-    Attributes:
-        epochs, batch_size: passes over the training set, samples per step.
-        learning_rate: at the start.
-        optimizer: one of ``OPTIMIZERS``, with torch's defaults otherwise.
-        weight_decay: as torch's optimiser defines it.
-        schedule: after the warm-up, ``linear`` (learning rate × (1 - epoch / epochs), as in the papers), ``cosine`` or
-            ``constant``.
-        clip_norm: bound on the norm of the whole gradient; None is none.
-        tbptt: length of the windows of truncated backpropagation through time; None goes through the whole sequence.
-        patience: stop after so many epochs without a better validation loss; None never.
-        stop_accuracy: stop after the first epoch whose validation accuracy (percent) is at least this, and take the
-            network of that epoch for the best; None never.
-        seed: of initial weights, validation split, order of samples, permutation.
-        dtype: float32 or float64.
-        keep_weights: keep the weights after every epoch in the run folder.
-        accumulate: batches whose gradients are averaged, sample by sample, into one step of the optimiser.
-        warmup_epochs: epochs in which the learning rate rises, before the schedule begins.
-        input_dropout: share of the input values, or events, that are left out in training; the others weigh more.
-        spike_dropout: probability with which a hidden spike is lost in training before other neurons use it; the
-            others weigh more.
-        time_stretch, lead_dropout, lead_swap: how training samples are changed (:mod:`brfkit.training.augment`).
-        average: decay of the running mean of the weights, which is then what is measured and kept
-            (:mod:`brfkit.training.averaging`); 0 keeps the weights themselves.
-        rate_penalty, rate_target: the first, times what the firing rate (spikes per neuron and step) of a sample is
-            above the second, is added to the loss.
-    """
-
-    epochs: int = 10
-    batch_size: int = 50
-    learning_rate: float = 0.05
-    optimizer: str = "adam"
-    weight_decay: float = 0.0
-    schedule: str = "linear"
-    clip_norm: float | None = None
-    tbptt: int | None = None
-    patience: int | None = None
-    stop_accuracy: float | None = None
-    seed: int = 0
-    dtype: str = "float32"
-    keep_weights: bool = False
-    accumulate: int = 1
-    warmup_epochs: int = 0
-    input_dropout: float = 0.0
-    spike_dropout: float = 0.0
-    time_stretch: float = 0.0
-    lead_dropout: float = 0.0
-    lead_swap: float = 0.0
-    average: float = 0.0
-    rate_penalty: float = 0.0
-    rate_target: float = 0.0
+    epochs: int = setting(10, "Passes over the training set.", OPTIMISATION, metavar="N", low=1)
+    batch_size: int = setting(50, "Samples per step of the optimiser.", OPTIMISATION, metavar="N", low=1)
+    learning_rate: float = setting(
+        0.05, "Learning rate at the start.", OPTIMISATION, option="--lr", low=0, low_open=True
+    )
+    optimizer: str = setting("adam", "With torch's defaults otherwise.", OPTIMISATION, choices=OPTIMIZERS)
+    weight_decay: float = setting(0.0, "As torch's optimiser defines it.", REGULARISATION, low=0)
+    schedule: str = setting(
+        "linear", "Learning rate after the warm-up; linear: × (1 - epoch / epochs).", OPTIMISATION, choices=SCHEDULES
+    )
+    clip_norm: float | None = setting(
+        None, "Bound on the norm of the whole gradient.", OPTIMISATION, low=0, low_open=True
+    )
+    tbptt: int | None = setting(None, "Truncate BPTT to windows of N steps.", OPTIMISATION, metavar="N", low=1)
+    patience: int | None = setting(
+        None, "Stop after N epochs without a better validation loss.", STOPPING, metavar="N", low=1
+    )
+    stop_accuracy: float | None = setting(
+        None, "Stop after the first epoch with this validation accuracy (%), and take its network.", STOPPING,
+        low=0, high=100, low_open=True,
+    )  # fmt: skip
+    seed: int = setting(
+        0, "Of initial weights, validation split, order of samples, permutation (--seed).", low=0, high=2**63 - 1
+    )
+    dtype: str = setting("float32", "Precision of weights and computation.", OPTIMISATION, choices=DTYPES)
+    keep_weights: bool = setting(False, "Keep the weights of every epoch.", RUN)
+    accumulate: int = setting(
+        1, "Batches whose gradients are averaged into one step of the optimiser.", OPTIMISATION, metavar="N", low=1
+    )
+    warmup_epochs: int = setting(
+        0, "Epochs in which the learning rate rises, before the schedule begins.", OPTIMISATION, metavar="N", low=0
+    )
+    input_dropout: float = setting(
+        0.0, "Share of the input left out in training.", REGULARISATION, low=0, high=1, high_open=True
+    )
+    spike_dropout: float = setting(
+        0.0, "Share of the hidden spikes that are dropped in training.", REGULARISATION, low=0, high=1, high_open=True
+    )
+    time_stretch: float = setting(0.0, "Stretch time by up to a factor exp(±X).", AUGMENTATION, low=0, high=1)
+    lead_dropout: float = setting(0.0, "ECG: share of the samples that lose one lead.", AUGMENTATION, low=0, high=1)
+    lead_swap: float = setting(0.0, "ECG: share of the samples whose leads change places.", AUGMENTATION, low=0, high=1)
+    average: float = setting(
+        0.0, "Evaluate and keep the running mean of the weights, with this decay per step.", REGULARISATION,
+        low=0, high=1, high_open=True,
+    )  # fmt: skip
+    rate_penalty: float = setting(0.0, "Weight of the firing-rate penalty in the loss.", REGULARISATION, low=0)
+    rate_target: float = setting(
+        0.0, "Firing rate below which the penalty is 0.", REGULARISATION, low=0, high=1, high_open=True
+    )
 
 
 @dataclass(frozen=True)
@@ -195,39 +198,14 @@ class Config:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
+        for section in dataclasses.fields(self):
+            check_section(section.name, getattr(self, section.name))
         training = self.training
-        check_choice("training.optimizer", training.optimizer, OPTIMIZERS)
-        check_choice("training.schedule", training.schedule, SCHEDULES)
-        check_choice("training.dtype", training.dtype, ("float32", "float64"))
-        check_choice("data.validation", self.data.validation, VALIDATIONS)
-        if self.data.validation_blocks < 2:
-            raise BrfkitError(f"data.validation_blocks must be at least 2, not {self.data.validation_blocks}")
-        if not 0 <= self.data.validation_fraction < 1:
-            raise BrfkitError("data.validation_fraction must be at least 0 and below 1")
-        for name in ("epochs", "batch_size", "tbptt", "patience", "accumulate"):
-            value = getattr(training, name)
-            if value is not None and value < 1:
-                raise BrfkitError(f"training.{name} must be at least 1, not {value}")
-        if not training.learning_rate > 0:
-            raise BrfkitError(f"training.learning_rate must be positive, not {training.learning_rate}")
-        if training.clip_norm is not None and not training.clip_norm > 0:
-            raise BrfkitError(f"training.clip_norm must be positive, not {training.clip_norm}")
-        if training.stop_accuracy is not None and not 0 < training.stop_accuracy <= 100:
+        if not training.warmup_epochs < training.epochs:
             raise BrfkitError(
-                f"training.stop_accuracy must be above 0 and at most 100 percent, not {training.stop_accuracy}"
+                f"training.warmup_epochs must be below training.epochs, which is {training.epochs}, "
+                f"not {training.warmup_epochs}"
             )
-        if not 0 <= training.warmup_epochs < training.epochs:
-            raise BrfkitError(
-                f"training.warmup_epochs must be at least 0 and below training.epochs, not {training.warmup_epochs}"
-            )
-        for name in ("input_dropout", "spike_dropout", "average", "rate_target"):
-            if not 0 <= getattr(training, name) < 1:
-                raise BrfkitError(f"training.{name} must be at least 0 and below 1, not {getattr(training, name)}")
-        for name in ("time_stretch", "lead_dropout", "lead_swap"):
-            if not 0 <= getattr(training, name) <= 1:
-                raise BrfkitError(f"training.{name} must be from 0 to 1, not {getattr(training, name)}")
-        if not 0 <= training.rate_penalty < float("inf"):
-            raise BrfkitError(f"training.rate_penalty must not be negative, but is {training.rate_penalty}")
         if training.tbptt is not None and training.accumulate > 1:
             raise BrfkitError("training.accumulate does not go with tbptt, which takes a step after every window")
         if training.tbptt is not None and self.task.loss_on == "mean":

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from brfkit.errors import BrfkitError
 from brfkit.neurons import Constant, Init, Normal, Uniform
-
-
-def check_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
-    """Refuse a value that is none of the choices."""
-    if value not in choices:
-        raise BrfkitError(f"{key} must be one of {', '.join(choices)}, not {value!r}")
+from brfkit.runs.settings import Declared, declared, short
 
 
 def suggest(name: str, known: Mapping[str, Any]) -> str:
@@ -25,30 +20,44 @@ def suggest(name: str, known: Mapping[str, Any]) -> str:
 
 def section_values(section: str, kind: type, values: Mapping[str, Any]) -> Any:
     """A section from its keys and values; an unknown key is an error that suggests the nearest."""
-    fields = {f.name: f for f in dataclasses.fields(kind)}
+    fields = declared(section, kind)
     out: dict[str, Any] = {}
     for key, value in values.items():
         if key not in fields:
-            raise BrfkitError(f"unknown key {section}.{key} in the configuration{suggest(key, fields)}")
-        out[key] = _value(f"{section}.{key}", str(fields[key].type), value)
+            raise BrfkitError(f"unknown key {section}.{short_key(key)} in the configuration{suggest(key, fields)}")
+        out[key] = _value(fields[key], value)
     return kind(**out)
 
 
-def _value(key: str, kind: str, value: Any) -> Any:
+def short_key(key: str) -> str:
+    return key if len(key) <= 60 else f"{key[:57]}…"
+
+
+def _value(field: Declared, value: Any) -> Any:
     """A value of the kind that the field declares; TOML and JSON give fewer kinds than Python has."""
-    if value is None and "None" in kind:
+    key = field.key
+    if value is None and field.optional:
         return None
-    if key == "network.init":
-        return {name: _init(f"{key}.{name}", v) for name, v in _mapping(key, value).items()}
-    if key == "network.options":
-        return {name: _checked(f"{key}.{name}", "bool", v) for name, v in _mapping(key, value).items()}
-    if key == "network.hidden":
-        sizes = value if isinstance(value, list | tuple) else [value]
-        return tuple(_checked(key, "int", v) for v in sizes)
-    if key == "network.trainable":
-        names = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
-        return tuple(_checked(key, "str", name) for name in names if name != "")
-    return _checked(key, kind.split(" | ")[0], value)
+    if field.kind == "Mapping":
+        read = _init if field.name == "init" else _switch
+        return {name: read(f"{key}.{name}", v) for name, v in _mapping(key, value).items()}
+    if field.several:
+        return tuple(_checked(key, field.kind, one) for one in _listed(field.kind, value))
+    return _checked(key, field.kind, value)
+
+
+def _listed(kind: str, value: Any) -> Any:
+    """Several values, written as a list, as one value, or with commas in a text."""
+    if isinstance(value, str):
+        parts = [part.strip() for part in value.strip("[]() ").split(",")]
+        value = [part for part in parts if part]
+    if not isinstance(value, list | tuple):
+        return [value]
+    return [int(one) if kind == "int" and _is_digits(one) else one for one in value]
+
+
+def _is_digits(value: Any) -> bool:
+    return isinstance(value, str) and value.isdecimal() and len(value) < 20
 
 
 def _mapping(key: str, value: Any) -> Mapping[str, Any]:
@@ -57,26 +66,62 @@ def _mapping(key: str, value: Any) -> Mapping[str, Any]:
     return value
 
 
+def _switch(key: str, value: Any) -> bool:
+    return bool(_checked(key, "bool", value))
+
+
+_KINDS: dict[str, tuple[type, str]] = {
+    "int": (int, "an integer"), "float": (float, "a number"), "str": (str, "text"), "bool": (bool, "true or false"),
+}  # fmt: skip
+
+
 def _checked(key: str, kind: str, value: Any) -> Any:
+    wanted, words = _KINDS[kind]
     if kind == "float" and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    types = {"int": int, "float": float, "str": str, "bool": bool}
-    if not isinstance(value, types[kind]) or (kind != "bool" and isinstance(value, bool)):
-        raise BrfkitError(f"{key} must be of kind {kind}, not {value!r}")
+        try:
+            return float(value)
+        except OverflowError:
+            raise BrfkitError(f"{key} must be a number that float64 can hold, not {short(value)}") from None
+    if not isinstance(value, wanted) or (kind != "bool" and isinstance(value, bool)):
+        raise BrfkitError(f"{key} must be {words}, not {short(value)}")
+    if isinstance(value, str) and "\0" in value:
+        raise BrfkitError(f"{key} must not hold a NUL character: {short(value)}")
     return value
 
 
 def _init(key: str, value: Any) -> Init:
     if isinstance(value, Uniform | Normal | Constant):
         return value
+    if isinstance(value, str):  # ["uniform", 1, 2] without its quotes, or uniform,1,2
+        value = [_number(part.strip().strip("'\"")) for part in value.strip("[]() ").split(",")]
     if isinstance(value, list | tuple) and len(value) == 2 and value[0] == "constant":
-        return Constant(_checked(key, "float", value[1]))
+        return Constant(_finite(key, value[1]))
     if isinstance(value, list | tuple) and len(value) == 3 and value[0] in ("uniform", "normal"):
-        first, second = (_checked(key, "float", v) for v in value[1:])
-        return Uniform(first, second) if value[0] == "uniform" else Normal(first, second)
+        first, second = (_finite(key, v) for v in value[1:])
+        if value[0] == "normal":
+            if second < 0:
+                raise BrfkitError(f"{key}: the standard deviation must be at least 0, not {second:g}")
+            return Normal(first, second)
+        if first > second:
+            raise BrfkitError(f"{key}: the lower end {first:g} is above the upper end {second:g}")
+        return Uniform(first, second)
     raise BrfkitError(
-        f'{key} must look like ["uniform", low, high], ["normal", mean, std] or ["constant", value], not {value!r}'
+        f'{key} must look like ["uniform", low, high], ["normal", mean, std] or ["constant", value], not {short(value)}'
     )
+
+
+def _finite(key: str, value: Any) -> float:
+    number = float(_checked(key, "float", value))
+    if not math.isfinite(number):
+        raise BrfkitError(f"{key} must be finite, not {number}")
+    return number
+
+
+def _number(text: str) -> str | float:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def init_values(init: Init) -> list[Any]:

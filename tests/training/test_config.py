@@ -1,5 +1,6 @@
 """Configurations: presets, files, single settings, and what is refused."""
 
+import dataclasses
 import json
 
 import pytest
@@ -10,6 +11,7 @@ from brfkit.runs.config import Config
 from brfkit.runs.config_files import merge, read_config_file
 from brfkit.runs.presets import find_preset, preset_names, read_preset
 from brfkit.runs.resolve import parse_settings, published, resolve
+from brfkit.runs.settings import declared, differences
 from brfkit.training.lstm import build_lstm
 
 
@@ -76,15 +78,15 @@ def test_order_of_precedence(tmp_path):
         ({"trainig": {}}, "did you mean 'training'"),
         ({"training": {"epoch": 3}}, "did you mean 'epochs'"),
         ({"training": {"epochs": 0}}, "at least 1"),
-        ({"training": {"epochs": "many"}}, "of kind int"),
-        ({"training": {"epochs": True}}, "of kind int"),
+        ({"training": {"epochs": "many"}}, "must be an integer"),
+        ({"training": {"epochs": True}}, "must be an integer"),
         ({"training": {"learning_rate": -1.0}}, "positive"),
         ({"training": {"learning_rate": float("nan")}}, "positive"),
         ({"training": {"optimizer": "lbfgs"}}, "adam"),
         ({"training": {"clip_norm": 0.0}}, "positive"),
         ({"data": {"validation_fraction": 1.0}}, "below 1"),
         ({"network": {"init": {"omega": ["cauchy", 0, 1]}}}, "uniform"),
-        ({"network": {"options": {"refractory": 1}}}, "of kind bool"),
+        ({"network": {"options": {"refractory": 1}}}, "must be true or false"),
         ({"network": []}, "keys and values"),
         ({"network": {"omega_init": "noise"}}, "must be one of spectrum"),
         ({"network": {"neuron": "alif", "omega_init": "spectrum"}}, "neuron alif has no omega; .*brf.* have one"),
@@ -96,10 +98,32 @@ def test_order_of_precedence(tmp_path):
         ({"training": {"epochs": 3, "warmup_epochs": 3}}, "below training.epochs"),
         ({"training": {"input_dropout": 1.0}}, "below 1"),
         ({"training": {"spike_dropout": 1.0}}, "below 1"),
-        ({"training": {"rate_penalty": -1.0}}, "not be negative"),
+        ({"training": {"rate_penalty": -1.0}}, "at least 0, not -1.0"),
         ({"training": {"rate_target": 1.5}}, "below 1"),
         ({"training": {"stop_accuracy": 0.0}}, "above 0 and at most 100"),
         ({"training": {"stop_accuracy": 101}}, "above 0 and at most 100"),
+        ({"training": {"weight_decay": -1}}, "weight_decay must be at least 0, not -1"),
+        ({"training": {"weight_decay": float("inf")}}, "weight_decay must be finite"),
+        ({"training": {"learning_rate": float("inf")}}, "learning_rate must be finite"),
+        ({"training": {"learning_rate": 10**400}}, "a number that float64 can hold"),
+        ({"training": {"seed": -1}}, "seed must be from 0 to"),
+        ({"training": {"seed": 2**63}}, "seed must be from 0 to"),
+        ({"training": {"epochs": 10**12}}, "epochs must be at most 2,147,483,647"),
+        ({"training": {"optimizer": ["adam"]}}, "optimizer must be text"),
+        ({"network": {"hidden": [1e11]}}, "hidden must be an integer, not 1"),
+        ({"network": {"hidden": [10**11]}}, "hidden must be at most 2,147,483,647"),
+        ({"network": {"hidden": [0]}}, "hidden must be at least 1"),
+        ({"network": {"hidden": []}}, "hidden names no layer"),
+        ({"network": {"dt": -0.1}}, "dt must be positive"),
+        ({"network": {"neuron": "b\0rf"}}, "NUL"),
+        ({"network": {"neuron": ""}}, "network.neuron is empty"),
+        ({"data": {"dataset": ""}}, "data.dataset is empty"),
+        ({"data": {"bins": 0}}, "bins must be at least 1"),
+        ({"data": {"bin_width": 0}}, "bin_width must be positive"),
+        ({"data": {"limit_train": -3}}, "limit_train must be at least 1"),
+        ({"network": {"init": {"omega": ["uniform", 5, 3]}}}, "lower end 5 is above the upper end 3"),
+        ({"network": {"init": {"omega": ["normal", 5, -3]}}}, "standard deviation must be at least 0"),
+        ({"network": {"init": {"omega": ["constant", float("nan")]}}}, "must be finite"),
     ],
 )
 def test_refused(sections, text):
@@ -120,6 +144,37 @@ def test_damaged_files_are_one_line(tmp_path, text):
     with pytest.raises(BrfkitError) as error:
         read_config_file(file)
     assert "\n" not in str(error.value)
+
+
+def test_every_field_states_its_setting():
+    for section in dataclasses.fields(Config):
+        if section.name == "task":
+            continue  # says what loss and accuracy are, and checks it itself
+        for one in declared(section.name, type(getattr(Config(), section.name))).values():
+            assert one.setting is not None, one.key
+            assert one.setting.help.endswith((".", "]", ")")), one.key
+            one.setting.check(one.key, one.default)
+
+
+@pytest.mark.parametrize("text", ["[16, 8]", "16,8", "16, 8", "(16, 8)", "['16', '8']", "[16,8,]"])
+def test_lists_in_any_form(text):
+    assert Config.from_dict(parse_settings([f"network.hidden={text}"])).network.hidden == (16, 8)
+
+
+@pytest.mark.parametrize("text", ["gamma", "'gamma'", "[gamma]", "['gamma']"])
+def test_names_in_any_form(text):
+    assert Config.from_dict(parse_settings([f"network.trainable={text}"])).network.trainable == ("gamma",)
+
+
+@pytest.mark.parametrize("text", ["['uniform', 1, 2]", "[uniform, 1, 2]", "uniform,1,2", "uniform, 1, 2.0"])
+def test_distributions_in_any_form(text):
+    init = Config.from_dict(parse_settings([f"network.init.omega={text}"])).network.init
+    assert init["omega"] == Uniform(1.0, 2.0)
+
+
+def test_differences_name_keys():
+    one, other = resolve("ecg", "brf"), resolve("ecg", "brf", overrides={"training": {"epochs": 3}})
+    assert list(differences(one, other)) == [("training.epochs", 400, 3)]
 
 
 def test_merge_keeps_what_is_not_named():

@@ -22,18 +22,6 @@ class _Terminated(KeyboardInterrupt):
     """SIGTERM came; all that Ctrl-C leaves in order is left so, too."""
 
 
-def _sizes(ctx: click.Context, param: click.Parameter, value: str | None) -> list[int] | None:
-    if value is None:
-        return None
-    try:
-        sizes = [int(part) for part in value.split(",")]
-    except ValueError:
-        sizes = [0]
-    if min(sizes) < 1:
-        raise click.BadParameter(f"{value!r} is not a size such as 256, or sizes such as 128,128")
-    return sizes
-
-
 def _seeds(ctx: click.Context, param: click.Parameter, value: str | None) -> list[int] | None:
     if value is None:
         return None
@@ -46,75 +34,23 @@ def _seeds(ctx: click.Context, param: click.Parameter, value: str | None) -> lis
         raise click.BadParameter(str(error)) from None
 
 
-def _absolute(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """A path that still leads there when the configuration is used from another folder."""
-    return None if value is None else str(Path(value).resolve())
-
-
-@click.command()
-@click.option("--dataset", help="ecg, smnist, psmnist, shd, …, tones (embedded), or a file.  [default: tones]")
-@click.option("--neuron", help="Hidden neurons; `brfkit neurons` lists them; or lstm, torch's.  [default: brf]")
-@click.option("--hidden", callback=_sizes, metavar="N[,N…]", help="Units of the hidden layers.")
-@click.option("--epochs", type=click.IntRange(1))
-@click.option("--batch-size", type=click.IntRange(1))
-@click.option("--accumulate", type=click.IntRange(1), help="Batches to a step of the optimiser.")
-@click.option("--lr", "learning_rate", type=click.FloatRange(0, min_open=True), help="Learning rate at the start.")
-@click.option("--optimizer", help="adam, radam, rmsprop, adamw, nadam, adamax, sgd or adagrad.")
-@click.option("--schedule", help="linear, cosine or constant learning rate.")
-@click.option("--warmup-epochs", type=click.IntRange(0), help="Let the learning rate rise over so many epochs.")
-@click.option("--weight-decay", type=click.FloatRange(0))
-@click.option("--clip-norm", type=click.FloatRange(0, min_open=True), help="Bound on the norm of the gradient.")
-@click.option("--input-dropout", type=click.FloatRange(0, 1, max_open=True), help="Share of the input left out.")
-@click.option(
-    "--spike-dropout", type=click.FloatRange(0, 1, max_open=True), help="Share of the hidden spikes left out."
-)
-@click.option("--time-stretch", type=click.FloatRange(0, 1), help="Stretch time by up to a factor exp(±X).")
-@click.option("--lead-dropout", type=click.FloatRange(0, 1), help="ECG: samples that lose one lead.")
-@click.option("--lead-swap", type=click.FloatRange(0, 1), help="ECG: samples whose leads change places.")
-@click.option("--average", type=click.FloatRange(0, 1, max_open=True),
-              help="Measure and keep the running mean of the weights, with this decay a step.")  # fmt: skip
-@click.option("--rate-penalty", type=click.FloatRange(0), help="Price of the firing rate in the loss.")
-@click.option("--rate-target", type=click.FloatRange(0, 1, max_open=True), help="Firing rate that is free of it.")
-@click.option("--tbptt", type=click.IntRange(1), help="Truncate BPTT to windows of so many steps.")
-@click.option("--patience", type=click.IntRange(1), help="Stop after so many epochs without a better validation loss.")
-@click.option("--stop-accuracy", type=click.FloatRange(0, 100, min_open=True),
-              help="Stop after the first epoch with this validation accuracy (%), and take its network.")  # fmt: skip
-@click.option("--validation-fraction", type=click.FloatRange(0, 1, max_open=True))
-@click.option("--validation", type=click.Choice(["random", "blocks", "speakers"]),
-              help="What is kept for validation: samples, or blocks of neighbours, or speakers.")  # fmt: skip
-@click.option("--binning", type=click.Choice(["full", "paper"]), help="Event data: keep every spike, or as published.")
-@click.option("--bin-width", type=click.FloatRange(0, min_open=True), help="Event data: length of a step (s).")
-@click.option("--bins", type=click.IntRange(1), help="Event data: number of steps.")
-@click.option("--test-fraction", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="Own file: test part.")
-@click.option("--limit-train", type=click.IntRange(1), help="Take the first N training samples.")
-@click.option("--limit-test", type=click.IntRange(1), help="Take the first N test samples.")
-@click.option("--permutation", type=click.Path(dir_okay=False), help="psmnist: order of the pixels (.npy).")
-@click.option("--dt", type=click.FloatRange(0, min_open=True), help="Time step δ.")
-@click.option("--surrogate", help="Surrogate gradient.")
-@click.option("--omega-init", type=click.Choice(["spectrum"]), help="Draw ω from the spectrum of the training inputs.")
-@click.option("--start-from", type=click.Path(), metavar="CHECKPOINT", callback=_absolute,
-              help="Go on from the weights of a run folder or checkpoint.")  # fmt: skip
-@click.option("--no-recurrent", is_flag=True, help="No recurrent weights.")
-@click.option("--bias", is_flag=True, help="Train a constant current per neuron.")
-@discretisation
-@click.option("--trainable", metavar="NAME[,NAME…]", help="Train a constant of BRF and BHRF, too: gamma.")
-@click.option("--no-refractory", is_flag=True, help="BRF without the refractory threshold.")
-@click.option("--no-smooth-reset", is_flag=True, help="BRF without the smooth reset.")
-@click.option("--no-divergence-boundary", is_flag=True, help="BRF without p(ω).")
-@click.option("--dtype", type=click.Choice(["float32", "float64"]))
-@click.option("--preset", help="Settings by name, in place of the papers' for data set and neuron.")
-@click.option("--config", "config_file", type=click.Path(dir_okay=False), help="Settings as .toml or .json.")
-@click.option("--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Any single setting.")
-@click.option("--seeds", callback=_seeds, metavar="0-4", help="One run per seed, in RUN_DIR/seed-N, and their mean.")
-@click.option("--run-dir", type=click.Path(file_okay=False), help="Folder of the run.  [default: runs/…]")
-@click.option("--keep-weights", is_flag=True, help="Keep the weights of every epoch, too.")
-@click.option("--resume", is_flag=True, help="Go on with the run in --run-dir.")
-@click.option("--force", is_flag=True, help="Overwrite the run in --run-dir.")
+@command()
+@setting_options
+@option("--preset", type=PresetName(), panel=RUN,
+        help="Settings by name (`brfkit presets`).  [default: the papers' for data set and neuron]")  # fmt: skip
+@option("--config", "config_file", type=click.Path(), panel=RUN, metavar="FILE", help="Settings as .toml or .json.")
+@option("--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", panel=RUN,
+        help="Any single setting; docs/cli.md lists them.")  # fmt: skip
+@option("--seeds", callback=_seeds, metavar="0-4", panel=RUN,
+        help="One run per seed, in RUN_DIR/seed-N, and their mean.")  # fmt: skip
+@option("--run-dir", type=click.Path(), metavar="FOLDER", panel=RUN, help="Folder of the run.  [default: runs/…]")
+@option("--resume", is_flag=True, panel=RUN, help="Go on with the run in --run-dir.")
+@option("--force", is_flag=True, panel=RUN, help="Overwrite the run in --run-dir.")
 @data_dir
 @computing
 @common
 @click.pass_context
-def command(ctx: click.Context, **options: Any) -> None:
+def train(ctx: click.Context, **options: Any) -> None:
     """Train a recurrent spiking network by BPTT.
 
     What is not set comes from the papers' settings for the data set and neuron. The run folder holds configuration,
@@ -232,45 +168,14 @@ def _config(options: dict[str, Any], seed_given: bool) -> Any:
     file = options["config_file"]
     if file is None and stored is not None and stored.exists():
         file = stored
-    sections = {
-        "data": {
-            key: options[key]
-            for key in (
-                "validation", "validation_fraction", "limit_train", "limit_test", "permutation", "binning",
-                "bin_width", "bins", "test_fraction",
-            )
-        },
-        "network": {
-            key: options[key]
-            for key in ("hidden", "dt", "surrogate", "omega_init", "discretisation", "trainable", "start_from")
-        },
-        "training": {
-            key: options[key]
-            for key in (
-                "epochs", "batch_size", "learning_rate", "optimizer", "schedule", "weight_decay", "clip_norm",
-                "tbptt", "patience", "stop_accuracy", "dtype", "accumulate", "warmup_epochs",
-                "input_dropout", "spike_dropout", "time_stretch", "lead_dropout", "lead_swap", "average",
-                "rate_penalty",
-                "rate_target",
-            )
-        },
-    }  # fmt: skip
-    given = {s: {k: v for k, v in values.items() if v is not None} for s, values in sections.items()}
-    switched_off = {
-        name: False for name in ("refractory", "smooth_reset", "divergence_boundary") if options[f"no_{name}"]
-    }
+    given = given_settings(options)
+    switched_off = {name: False for name in PARTS if options[f"no_{name}"]}
     if switched_off:
-        given["network"]["options"] = switched_off
-    if options["no_recurrent"]:
-        given["network"]["recurrent"] = False
-    if options["bias"]:
-        given["network"]["bias"] = True
-    if options["keep_weights"]:
-        given["training"]["keep_weights"] = True
+        given.setdefault("network", {})["options"] = switched_off
     if seed_given:
-        given["training"]["seed"] = options["seed"]
+        given.setdefault("training", {})["seed"] = options["seed"]
     overrides = merge(given, parse_settings(options["settings"]))
-    return resolve(options["dataset"], options["neuron"], preset=options["preset"], file=file, overrides=overrides)
+    return resolve(preset=options["preset"], file=file, overrides=overrides)
 
 
 def _stored_config(options: dict[str, Any]) -> Path:

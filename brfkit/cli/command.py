@@ -1,0 +1,121 @@
+"""Commands and options of ``brfkit``: help grouped by topic, and options that would have no effect are told.
+
+Command modules use :func:`cli_command`, :func:`cli_group` and :func:`option` in place of click's decorators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+import rich_click
+from rich_click import RichHelpConfiguration
+
+# Headings of the options that several commands share.
+DATA, COMPUTING, OUTPUT, GENERAL = "Data", "Computing", "Output", "General"
+
+_STYLE = RichHelpConfiguration(
+    style_options_panel_box=None,
+    style_commands_panel_box=None,
+    style_options_panel_title_style="bold",
+    style_commands_panel_title_style="bold",
+    default_panels_first=True,
+    text_markup=False,
+    max_width=100,
+)
+
+
+class Option(rich_click.RichOption):
+    """An option that knows when it has no effect.
+
+    Attributes:
+        needs: parameters of which at least one must be set for it to have an effect.
+        excludes: parameters that contradict it.
+        idle: why it never has an effect in this command; empty where it may have one.
+    """
+
+    def __init__(
+        self, *names: Any, needs: Sequence[str] = (), excludes: Sequence[str] = (), idle: str = "", **settings: Any
+    ) -> None:
+        super().__init__(*names, **settings)
+        self.needs, self.excludes, self.idle = tuple(needs), tuple(excludes), idle
+
+    @property
+    def flag(self) -> str:
+        """How the option is written."""
+        return max(self.opts, key=len)
+
+
+def given(ctx: click.Context, name: str) -> bool:
+    """Whether a parameter was set on the command line."""
+    return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+
+
+def note(text: str) -> None:
+    """One line on stderr about something that the user may not expect."""
+    from brfkit.io.text import visible
+
+    click.echo(visible(f"note: {text}"), err=True)
+
+
+def check_effects(ctx: click.Context) -> None:
+    """Refuse options that contradict each other or need another one; tell of those that never have an effect here."""
+    flags = {p.name: p.flag for p in ctx.command.params if isinstance(p, Option)}
+
+    def shown(names: Sequence[str]) -> str:
+        return " or ".join(flags.get(name, name.upper()) for name in names)
+
+    for one in ctx.command.params:
+        if not isinstance(one, Option) or one.name is None or not given(ctx, one.name):
+            continue
+        if one.needs and not any(ctx.params.get(name) for name in one.needs):
+            raise click.UsageError(f"{one.flag} has no effect without {shown(one.needs)}.", ctx)
+        against = [name for name in one.excludes if given(ctx, name)]
+        if against:
+            raise click.UsageError(f"{one.flag} and {shown(against[:1])} do not go together.", ctx)
+        if one.idle:
+            note(f"{one.flag} has no effect: {one.idle}")
+
+
+class Command(rich_click.RichCommand):
+    """A command whose options stand under headings, in the order in which these first come up."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        context = {"rich_help_config": _STYLE, **(settings.pop("context_settings", None) or {})}
+        super().__init__(*arguments, context_settings=context, **settings)
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        found = super().get_help_option(ctx)
+        if found is not None:
+            found.panel = GENERAL  # type: ignore[attr-defined]
+        return found
+
+    def invoke(self, ctx: click.Context) -> Any:
+        check_effects(ctx)
+        return super().invoke(ctx)
+
+
+class Group(rich_click.RichGroup):
+    """A command with subcommands, shown like :class:`Command`."""
+
+    command_class = Command
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        context = {"rich_help_config": _STYLE, **(settings.pop("context_settings", None) or {})}
+        super().__init__(*arguments, context_settings=context, **settings)
+
+
+def cli_command() -> Callable[[Callable[..., Any]], Command]:
+    """Makes a function a command; its docstring is the help."""
+    return rich_click.command(cls=Command)
+
+
+def cli_group() -> Callable[[Callable[..., Any]], Group]:
+    """The same with subcommands."""
+    return rich_click.group(cls=Group)
+
+
+def option(*names: str, panel: str | None = None, **settings: Any) -> Callable[[Any], Any]:
+    """``click.option`` with a heading (`panel`) and what :class:`Option` knows beside."""
+    return rich_click.option(*names, cls=Option, panel=panel, **settings)
