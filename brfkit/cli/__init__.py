@@ -58,7 +58,7 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.command(cls=LazyGroup, context_settings={"max_content_width": 100})
+@click.command(cls=LazyGroup, context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="brfkit")
 def cli() -> None:
     """Balanced resonate-and-fire spiking neurons: simulate, train, evaluate, look inside.

@@ -31,6 +31,13 @@ def finite(ctx: click.Context, param: click.Parameter, value: float | None) -> f
     return value
 
 
+def integer(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:
+    """Callback that refuses integers of more than 63 bits, which random generators do not take."""
+    if value is not None and not -(2**63) <= value < 2**63:
+        raise click.BadParameter("it has more than 63 bits")
+    return value
+
+
 def values(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     """Callback for a number, a list or a range, left as text."""
     if value is not None:

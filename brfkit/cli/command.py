@@ -10,20 +10,26 @@ from typing import Any
 
 import click
 import rich_click
-from rich_click import RichHelpConfiguration
+from rich_click import RichHelpConfiguration, RichOptionPanel
 
 # Headings of the options that several commands share.
 DATA, COMPUTING, OUTPUT, GENERAL = "Data", "Computing", "Output", "General"
+_OWN = "Settings"
 
 _STYLE = RichHelpConfiguration(
     style_options_panel_box=None,
     style_commands_panel_box=None,
     style_options_panel_title_style="bold",
     style_commands_panel_title_style="bold",
-    default_panels_first=True,
-    text_markup=False,
+    text_paragraph_linebreaks="\n\n",
     max_width=100,
 )
+
+
+_METAVARS: dict[type, str] = {
+    click.IntRange: "N", type(click.INT): "N", click.FloatRange: "X", type(click.FLOAT): "X",
+    type(click.STRING): "TEXT",
+}  # fmt: skip
 
 
 class Option(rich_click.RichOption):
@@ -39,6 +45,8 @@ class Option(rich_click.RichOption):
         self, *names: Any, needs: Sequence[str] = (), excludes: Sequence[str] = (), idle: str = "", **settings: Any
     ) -> None:
         super().__init__(*names, **settings)
+        if self.metavar is None:
+            self.metavar = _METAVARS.get(type(self.type))
         self.needs, self.excludes, self.idle = tuple(needs), tuple(excludes), idle
 
     @property
@@ -79,17 +87,25 @@ def check_effects(ctx: click.Context) -> None:
 
 
 class Command(rich_click.RichCommand):
-    """A command whose options stand under headings, in the order in which these first come up."""
+    """A command whose options stand under headings: its own in their order, then those that many commands share."""
 
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
+    def __init__(self, name: str | None = None, **settings: Any) -> None:
         context = {"rich_help_config": _STYLE, **(settings.pop("context_settings", None) or {})}
-        super().__init__(*arguments, context_settings=context, **settings)
+        super().__init__(name, context_settings=context, **settings)
+        listed: dict[str, list[str]] = {DATA: []}
+        for one in self.params:
+            if isinstance(one, Option):
+                listed.setdefault(one.panel if isinstance(one.panel, str) else _OWN, []).append(one.flag)
+        for last in (COMPUTING, OUTPUT, GENERAL):
+            listed[last] = listed.pop(last, [])
+        listed[GENERAL].append("--help")
+        self.panels = [RichOptionPanel(topic, options=flags) for topic, flags in listed.items() if flags]
 
-    def get_help_option(self, ctx: click.Context) -> click.Option | None:
-        found = super().get_help_option(ctx)
-        if found is not None:
-            found.panel = GENERAL  # type: ignore[attr-defined]
-        return found
+    def get_usage(self, ctx: click.Context) -> str:
+        """The line of usage, without what rich puts around it in the help."""
+        formatter = click.HelpFormatter(max_width=ctx.max_content_width)
+        formatter.write_usage(ctx.command_path, " ".join(self.collect_usage_pieces(ctx)))
+        return formatter.getvalue().rstrip("\n")
 
     def invoke(self, ctx: click.Context) -> Any:
         check_effects(ctx)
@@ -101,9 +117,9 @@ class Group(rich_click.RichGroup):
 
     command_class = Command
 
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
+    def __init__(self, name: str | None = None, **settings: Any) -> None:
         context = {"rich_help_config": _STYLE, **(settings.pop("context_settings", None) or {})}
-        super().__init__(*arguments, context_settings=context, **settings)
+        super().__init__(name=name, context_settings=context, **settings)
 
 
 def cli_command() -> Callable[[Callable[..., Any]], Command]:

@@ -6,15 +6,21 @@ import functools
 import json
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
+
+from brfkit.cli.checks import PICTURES, integer, suffix
+from brfkit.cli.command import COMPUTING, DATA, GENERAL, OUTPUT, option
+from brfkit.cli.parameters import CheckpointPath, DatasetName, NeuronName
+from brfkit.io.text import markup, visible
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 # Parts of BRF that can be switched off, and what the neuron is then without.
 PARTS = {"refractory": "the refractory threshold", "smooth_reset": "the smooth reset", "divergence_boundary": "p(ω)"}
+DTYPES = ("float32", "float64")
 BACKENDS = ("auto", "numba", "cupy", "torch", "reference")
 
 
@@ -27,36 +33,124 @@ def common(function: F) -> F:
             logging.getLogger(noisy).setLevel(logging.WARNING)
         return value
 
-    debug = click.option("--debug", is_flag=True, expose_value=False, callback=set_up, help="Show tracebacks.")
-    as_json = click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
+    debug = option("--debug", is_flag=True, expose_value=False, callback=set_up, panel=GENERAL, help="Show tracebacks.")
+    as_json = option("--json", "as_json", is_flag=True, panel=OUTPUT, help="Print exactly one JSON object.")
     return as_json(debug(function))
 
 
 def computing(function: F) -> F:
     """``--backend``, ``--threads`` and ``--seed``."""
-    backend = click.option(
+    return _computing("")(function)
+
+
+def computing_without_chance(function: F) -> F:
+    """:func:`computing` of a command that draws nothing at random."""
+    return _computing("nothing in this command is random")(function)
+
+
+def _computing(no_chance: str) -> Callable[[F], F]:
+    backend = option(
         "--backend",
         type=click.Choice(BACKENDS),
         default="auto",
         show_default=True,
-        help="Who computes; auto: cupy where a CUDA device works, else numba.",
+        panel=COMPUTING,
+        help="Compute backend; auto: cupy where a CUDA device works, else numba.",
     )
-    threads = click.option(
-        "--threads", type=click.IntRange(1), default=None, help="CPU threads.  [default: all processors]"
-    )
-    seed = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Makes a run repeatable.")
-    return backend(threads(seed(function)))
+    threads = option("--threads", type=click.IntRange(1), panel=COMPUTING, help="CPU threads.  [default: all]")
+    seed = option(
+        "--seed", type=click.IntRange(0), callback=integer, default=0, show_default=True, panel=COMPUTING,
+        idle=no_chance, help="Seed of all random numbers.",
+    )  # fmt: skip
+    return lambda function: backend(threads(seed(function)))
+
+
+def dtype(default: str | None, text: str = "Precision of the computation.") -> Callable[[F], F]:
+    """``--dtype``."""
+    return option(
+        "--dtype", type=click.Choice(DTYPES), default=default, show_default=default is not None, panel=COMPUTING,
+        help=text,
+    )  # fmt: skip
 
 
 def data_dir(function: F) -> F:
     """``--data-dir``."""
-    return click.option(
+    return option(
         "--data-dir",
-        type=click.Path(file_okay=False),
+        type=click.Path(),
+        metavar="FOLDER",
         envvar="BRFKIT_DATA_DIR",
         show_envvar=True,
+        panel=DATA,
         help="Folder of the data sets.  [default: the user's cache folder]",
     )(function)
+
+
+def dataset(function: F) -> F:
+    """``--dataset`` of a command on a trained network."""
+    return option(
+        "--dataset", type=DatasetName(), panel=DATA,
+        help="Data set, or a file.  [default: the one that the run was trained on]",
+    )(function)  # fmt: skip
+
+
+def permutation(function: F) -> F:
+    """``--permutation``."""
+    return option("--permutation", type=click.Path(), metavar="FILE", panel=DATA,
+                  help="psmnist: order of the pixels (.npy).")(function)  # fmt: skip
+
+
+def split(choices: tuple[str, ...] = ("test", "train")) -> Callable[[F], F]:
+    """``--split``."""
+    return option("--split", type=click.Choice(choices), default="test", show_default=True, panel=DATA,
+                  help="Which samples.")  # fmt: skip
+
+
+def trained_network(function: F) -> F:
+    """CHECKPOINT, ``--dataset``, ``--neuron`` and ``--permutation``: one trained network and its data."""
+    neuron = option("--neuron", type=NeuronName(), panel=DATA,
+                    help="For a published file: which neuron it holds (brf, rf, bhrf).")  # fmt: skip
+    return click.argument("checkpoint", type=CheckpointPath())(dataset(neuron(permutation(function))))
+
+
+def output(
+    *, out: Sequence[str] = (), out_help: str = "", plot: bool = False, more: Sequence[str] = ()
+) -> Callable[[F], F]:
+    """``--out``, ``--plot`` with ``--style``, and ``--force``: what a command writes.
+
+    Args:
+        out: endings of ``--out``; none: the command has no such option, or one of its own, named in `more`.
+        out_help: what it holds.
+        plot: whether there is ``--plot``.
+        more: further parameters that name files.
+    """
+    names = [*(["out"] if out else []), *(["plot"] if plot else []), *more]
+
+    def decorate(function: F) -> F:
+        flags = [f"--{name}" for name in names]
+        listed = " and ".join(filter(None, (", ".join(flags[:-1]), flags[-1])))
+        function = option("--force", is_flag=True, needs=names, panel=OUTPUT, help=f"Overwrite {listed}.")(function)
+        if plot:
+            function = style()(function)
+            function = option("--plot", type=click.Path(), metavar="FILE", callback=suffix(PICTURES), panel=OUTPUT,
+                              help="Draw the result: .png, .svg or .pdf.")(function)  # fmt: skip
+        if out:
+            endings = " or ".join(filter(None, (", ".join(out[:-1]), out[-1])))
+            function = option("--out", type=click.Path(), metavar="FILE", callback=suffix(out), panel=OUTPUT,
+                              help=f"{out_help or 'Write all numbers'}: {endings}.")(function)  # fmt: skip
+        return function
+
+    return decorate
+
+
+def check_outputs(force: bool, *files: str | None) -> list[str]:
+    """The files that are asked for, each of which can be written; for asking before long work."""
+    from brfkit.io.atomic import check_writable
+
+    wanted = [file for file in files if file is not None]
+    for file in wanted:
+        check_writable(file, force)
+    return wanted
 
 
 def style(needs: str | None = "plot") -> Callable[[F], F]:
@@ -71,38 +165,46 @@ def style(needs: str | None = "plot") -> Callable[[F], F]:
         def styled(*arguments: Any, style: str, **options: Any) -> Any:
             from brfkit.plotting.style import use_style
 
-            source = click.get_current_context().get_parameter_source("style")
-            if source is click.core.ParameterSource.COMMANDLINE and needs is not None and not options[needs]:
-                raise click.UsageError(f"--style has no effect without --{needs}.")
             with use_style(style):
                 return function(*arguments, **options)
 
-        return click.option(
+        return option(
             "--style",
             type=click.Choice(("screen", "paper")),
             default="screen",
             show_default=True,
+            needs=() if needs is None else (needs,),
+            panel=OUTPUT,
             help="Of pictures; paper: one column of a page, 8 pt, no title.",
-        )(styled)  # type: ignore[return-value]
+        )(styled)
 
     return decorate
 
 
 def discretisation(function: F) -> F:
     """``--discretisation``."""
-    return click.option(
+    return option(
         "--discretisation",
         metavar="euler|symplectic|exact",
         help="How RF and BRF go from step to step.  [default: euler, as published]",
     )(function)
 
 
+def part_flags(panel: str | None = None) -> Callable[[F], F]:
+    """``--no-refractory``, ``--no-smooth-reset`` and ``--no-divergence-boundary``."""
+
+    def decorate(function: F) -> F:
+        for name, what in reversed(PARTS.items()):
+            flag = f"--no-{name.replace('_', '-')}"
+            function = option(flag, is_flag=True, panel=panel, help=f"BRF without {what}.")(function)
+        return function
+
+    return decorate
+
+
 def parts(function: F) -> F:
-    """``--no-refractory``, ``--no-smooth-reset``, ``--no-divergence-boundary`` and ``--discretisation``."""
-    function = discretisation(function)
-    for name, what in reversed(PARTS.items()):
-        function = click.option(f"--no-{name.replace('_', '-')}", is_flag=True, help=f"BRF without {what}.")(function)
-    return function
+    """:func:`part_flags` and ``--discretisation``."""
+    return part_flags()(discretisation(function))
 
 
 def chosen_parts(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,12 +247,18 @@ def print_table(title: str, rows: Mapping[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, show_header=False, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table = Table(title=markup(title), show_header=False, title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
-    table.add_column()
+    table.add_column(overflow="fold")
     for key, value in rows.items():
-        table.add_row(key, number(value))
+        table.add_row(markup(key), markup(number(value)))
     Console().print(table)
+
+
+def print_written(files: Sequence[str]) -> None:
+    """Names of the files that a command has written."""
+    if files:
+        click.echo(f"written: {visible(', '.join(map(str, files)))}")
 
 
 def number(value: Any) -> str:

@@ -10,9 +10,6 @@ from typing import Any
 
 import click
 
-from brfkit.runs.config import LSTM
-from brfkit.runs.metrics import TRAIN
-
 SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -77,6 +74,8 @@ class TrainingProgress:
 
     def started(self, trainer: Any, epoch: int, epochs: int) -> None:
         self._epoch, self._epochs, self._steps = epoch, epochs, trainer.steps_per_epoch
+        from brfkit.runs.config import LSTM
+
         self._spiking = trainer.config.network.neuron != LSTM
         if epoch:
             click.echo(f"resumed after epoch {epoch}", err=True)
@@ -100,7 +99,7 @@ class TrainingProgress:
         elif time.monotonic() - self._last >= SECONDS_BETWEEN_LINES or self._epoch in (0, self._epochs):
             self._last = time.monotonic()
             click.echo(f"epoch {self._epoch}/{self._epochs}: {'; '.join(parts)}; best epoch {best}", err=True)
-        self._tell_of_silence(by_split.get(TRAIN))
+        self._tell_of_silence(by_split.get("train"))
 
     def _tell_of_silence(self, row: Any) -> None:
         """Say once, after an epoch of training, that no neuron spiked in it."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from brfkit.cli import COMMANDS, cli
+from brfkit.runs.config import Config
+from brfkit.runs.settings import Declared, declared
 
 _HEAD = """# Command-line reference
 
@@ -15,6 +20,8 @@ Written by `make docs` from the commands themselves; a test compares it with the
 
 Exit codes: 0 done; 1 an error, told in one line `Error: …`; 2 wrong usage; 130 interrupted.
 """
+_SETTINGS = """`--config FILE` (TOML or JSON) and `--set SECTION.KEY=VALUE` take these keys; lists may be written `[128, 64]`
+or `128,64`. A preset, the file, `--set` and options come in this order, each over the one before it."""
 
 
 def reference() -> str:
@@ -25,7 +32,7 @@ def reference() -> str:
         command = cli.get_command(root, name)
         assert command is not None
         parts += _tree(["brfkit", name], command, root)
-    return "\n".join(parts)
+    return "\n".join([*parts, _settings()])
 
 
 def _tree(path: list[str], command: click.Command, parent: click.Context) -> list[str]:
@@ -41,9 +48,38 @@ def _tree(path: list[str], command: click.Command, parent: click.Context) -> lis
 
 
 def _section(path: list[str], command: click.Command) -> str:
-    ctx = click.Context(command, info_name=" ".join(path), terminal_width=100, max_content_width=100)
-    text = "\n".join(line.rstrip() for line in command.get_help(ctx).splitlines())
-    return f"## `{' '.join(path)}`\n\n```text\n{text}\n```\n"
+    settings: dict[str, Any] = {"help_option_names": ["-h", "--help"], "terminal_width": 100, "max_content_width": 100}
+    ctx = command.context_class(command, info_name=" ".join(path), **{**command.context_settings, **settings})
+    text = "\n".join(line.rstrip() for line in command.get_help(ctx).strip("\n").splitlines())
+    return f"## `{' '.join(path)}`\n\n```text\n{text.rstrip()}\n```\n"
+
+
+def _settings() -> str:
+    """Every key of a configuration, from its field."""
+    rows = ["## Configuration", "", _SETTINGS, "", "| key | option | value | default | |", "|---|---|---|---|---|"]
+    default = Config()
+    for section in dataclasses.fields(Config):
+        for one in declared(section.name, type(getattr(default, section.name))).values():
+            if one.setting is not None:
+                option = f"`{one.option}`" if one.option else ""
+                rows.append(f"| `{one.key}` | {option} | {_value(one)} | {_default(one)} | {one.setting.help} |")
+    return "\n".join(rows).replace("euler|", "euler\\|") + "\n"
+
+
+def _value(one: Declared) -> str:
+    assert one.setting is not None
+    if one.setting.choices:
+        return ", ".join(one.setting.choices)
+    kind = {"int": "integer", "float": "number", "str": "text", "bool": "true or false", "Mapping": "table"}[one.kind]
+    words = [f"list of {kind}s" if one.several and one.kind == "int" else f"list of {kind}" if one.several else kind]
+    interval = one.setting.interval() if one.setting.high != 2**63 - 1 else "at least 0"
+    return f"positive {kind}" if interval == "positive" else " ".join([*words, *filter(None, [interval])])
+
+
+def _default(one: Declared) -> str:
+    if one.default is None or one.default in ((), {}):
+        return ""
+    return f"`{json.dumps(one.default)}`"
 
 
 def write(path: str) -> None:

@@ -1,4 +1,4 @@
-"""The options of ``brfkit train`` that are settings, made from the configuration's fields (:mod:`brfkit.runs.settings`)."""
+"""The settings of ``brfkit train`` as options, made from the fields of the configuration."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _NAMES: dict[str, click.ParamType] = {
     "data.dataset": DatasetName(), "network.neuron": NeuronName(lstm=True), "network.start_from": CheckpointPath(),
 }  # fmt: skip
+_SAME_EVERYWHERE = ("data.dataset", "data.validation", "data.validation_fraction", "network.neuron", "training.dtype")
 
 
 def training_settings() -> Iterator[Declared]:
@@ -76,8 +77,8 @@ def _option(one: Declared) -> Callable[[F], F]:
     elif one.kind == "int":
         how |= {"type": click.IntRange(_bound(setting.low), _bound(setting.high))}
     elif one.kind == "float":
-        bounds = {"min": setting.low, "max": setting.high, "min_open": setting.low_open, "max_open": setting.high_open}
-        how |= {"type": click.FloatRange(**bounds), "callback": finite}
+        bounds = click.FloatRange(setting.low, setting.high, setting.low_open, setting.high_open)
+        how |= {"type": bounds, "callback": finite}
     return option(*names, **how)
 
 
@@ -86,12 +87,11 @@ def _bound(value: float | None) -> int | None:
 
 
 def _help(one: Declared) -> str:
-    """The sentence of the setting, with a default that says something."""
+    """The sentence of the setting, with the default where no preset has another."""
     assert one.setting is not None
-    if one.default in (None, (), "", 0, 0.0) or "[default:" in one.setting.help:
+    if one.key not in _SAME_EVERYWHERE or "[default:" in one.setting.help:
         return one.setting.help
-    shown = ",".join(map(str, one.default)) if isinstance(one.default, tuple) else one.default
-    return f"{one.setting.help}  [default: {shown}]"
+    return f"{one.setting.help}  [default: {one.default}]"
 
 
 def _several(one: Declared) -> Callable[[click.Context, click.Parameter, str | None], list[Any] | None]:

@@ -131,7 +131,7 @@ def _ring(ax: Any, group: Group, share: float, look: dict[str, Any]) -> None:
 
 
 def _title(comparison: Comparison, share: float) -> str:
-    datasets = list(dict.fromkeys(group.dataset for group in comparison.groups))
+    datasets = list(dict.fromkeys(group.runs[0].config.data.title for group in comparison.groups))
     parts = [", ".join(datasets), f"white marker: first epoch with {share:g} % of the last {comparison.split} accuracy"]
     if any(len(group.runs) > 1 for group in comparison.groups):
         parts.insert(1, "mean, band: ± standard deviation over runs")

@@ -219,7 +219,7 @@ class _Page:
     def _title(self) -> str:
         config = run_config(self.source)
         if config is not None:
-            return f"{config.data.dataset}, {config.network.neuron}, seed {config.training.seed}"
+            return f"{config.data.title}, {config.network.neuron}, seed {config.training.seed}"
         known = (self.source.dataset, self.source.neuron)
         return ", ".join([Path(self.source.checkpoint).stem, *(name for name in known if name)])
 

@@ -179,7 +179,7 @@ def curves_section(source: Source, watch: Watch) -> Section:
     config = run_config(source)
     title = source.checkpoint
     if config is not None:
-        title = f"{config.data.dataset}, {config.network.neuron}, seed {config.training.seed}"
+        title = f"{config.data.title}, {config.network.neuron}, seed {config.training.seed}"
     stop_accuracy = _stop_accuracy(config)
     best = best_epoch(rows, stop_accuracy)
     picture = Picture(

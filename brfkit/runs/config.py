@@ -9,9 +9,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 from brfkit.errors import BrfkitError
+from brfkit.io.arrays import is_path
 from brfkit.network import Network, recurrent_network
 from brfkit.neurons import NEURONS, Init
 from brfkit.runs.settings import check_section, setting
@@ -59,6 +61,11 @@ class DataConfig:
         None, "Custom data set without a test part: share of its samples that becomes one.", DATA,
         low=0, high=1, low_open=True, high_open=True,
     )  # fmt: skip
+
+    @property
+    def title(self) -> str:
+        """Name of the data set; of a file, its name without folders."""
+        return PurePath(self.dataset).name if is_path(self.dataset) else self.dataset
 
 
 @dataclass(frozen=True)

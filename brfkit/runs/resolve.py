@@ -8,9 +8,12 @@ from typing import Any
 
 from brfkit.checkpoints.native import Checkpoint
 from brfkit.errors import BrfkitError
+from brfkit.io.arrays import is_path
+from brfkit.neurons import neuron_name
 from brfkit.runs.config import Config, DataConfig
 from brfkit.runs.config_files import merge, parse_toml, read_config_file
 from brfkit.runs.presets import find_preset, read_preset
+from brfkit.runs.settings import short
 from brfkit.task import Task
 
 
@@ -25,7 +28,8 @@ def resolve(
     """The configuration of a run.
 
     Args:
-        dataset, neuron: choose the preset; None takes them from the file, else ``tones`` and the preset's neuron.
+        dataset, neuron: choose the preset; None takes them from the file, else ``tones`` and the preset's neuron. The
+            path of a file is made absolute, so that the run can be evaluated from another folder.
         preset: name of a preset to take in place of the one that they choose; what it says of them holds.
         file: ``.toml`` or ``.json`` with sections.
         overrides: sections whose keys come last.
@@ -34,10 +38,12 @@ def resolve(
     overrides = overrides or {}
     start = {} if preset is None else read_preset(preset)
     given = (overrides, sections, start)
-    dataset = dataset or next(filter(None, (_get(part, "data", "dataset") for part in given)), "tones")
-    neuron = neuron or next(filter(None, (_get(part, "network", "neuron") for part in given)), None)
+    dataset = _named(dataset, given, "data", "dataset") or "tones"
+    neuron = _named(neuron, given, "network", "neuron")
+    dataset = str(Path(dataset).expanduser().resolve()) if is_path(dataset) else dataset.lower()
+    neuron = None if neuron is None else neuron_name(neuron)
     if preset is None:
-        _, start = find_preset(str(dataset), neuron if neuron is None else str(neuron))
+        _, start = find_preset(dataset, neuron)
     merged = merge(merge(start, sections), overrides)
     merged = merge(merged, {"data": {"dataset": dataset}, "network": {"neuron": neuron} if neuron else {}})
     return Config.from_dict(merged)
@@ -85,6 +91,19 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
             nested = {key: nested}
         sections = merge(sections, nested)
     return sections
+
+
+def _named(given: str | None, parts: Sequence[Mapping[str, Any]], section: str, key: str) -> str | None:
+    """What was given, or the first of the parts to name it."""
+    for value in (given, *(_get(part, section, key) for part in parts)):
+        if value is None:
+            continue
+        if not isinstance(value, str):
+            raise BrfkitError(f"{section}.{key} must be text, not {short(value)}")
+        if not value.strip() or "\0" in value:
+            raise BrfkitError(f"{section}.{key} is empty" if "\0" not in value else f"{section}.{key} holds a NUL")
+        return value
+    return None
 
 
 def _get(sections: Mapping[str, Any], section: str, key: str) -> Any:

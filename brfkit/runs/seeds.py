@@ -18,6 +18,8 @@ from brfkit.runs.folder import RunFolder
 SUMMARY = "seeds.json"
 _AVERAGED = ("test_accuracy", "test_loss", "spikes_per_sample", "best_epoch", "epochs", "seconds")
 
+MOST = 1000  # seeds of one experiment
+
 RunOne = Callable[[Config, Path, bool], dict[str, Any]]
 
 
@@ -27,11 +29,17 @@ def parse_seeds(text: str) -> list[int]:
     Raises:
         BrfkitError: it is not of that form, or a seed is there twice.
     """
+    if len(text) > 10_000:
+        raise BrfkitError(f"a list of seeds such as 0-4 or 0,3,7 is not {len(text):,} characters long")
     seeds: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
             raise BrfkitError(f"{text!r} is not a list of seeds such as 0-4 or 0,3,7")
+        if len(first) > 18 or len(last) > 18:
+            raise BrfkitError(f"{text[:60]!r} names a seed of more than 18 digits")
+        if int(last if dash else first) - int(first) >= MOST - len(seeds):
+            raise BrfkitError(f"{text[:60]!r} asks for more than {MOST:,} runs")
         seeds += range(int(first), int(last if dash else first) + 1)
     if len(set(seeds)) != len(seeds):
         raise BrfkitError(f"{text!r} names a seed twice")

@@ -313,7 +313,7 @@ class _Epochs:
     def _draw(self) -> None:
         if self.picture is None:
             return
-        title = f"{self.config.data.dataset}, {self.config.network.neuron}, seed {self.config.training.seed}"
+        title = f"{self.config.data.title}, {self.config.network.neuron}, seed {self.config.training.seed}"
         try:
             self.folder.write_curve(self.picture(self.rows, title, self.config.training.stop_accuracy))
         except Exception as error:  # whatever the drawing meets: the network is trained and its files are written

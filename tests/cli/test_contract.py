@@ -100,7 +100,7 @@ def test_usage_errors_exit_with_2(command):
         (["simulate", "--sample", "1"], "--sample does not go without --checkpoint"),
         (["simulate", "--checkpoint", "x", "--omega", "3"], "--omega does not go with --checkpoint"),
         (["train", "--hidden", "0"], "not a size"),
-        (["train", "--resume"], "--resume needs --run-dir"),
+        (["train", "--resume"], "--resume has no effect without --run-dir"),
         (["evaluate"], "CHECKPOINT"),
         (["neurons", "brf", "lif"], "lif"),
     ):

@@ -125,5 +125,5 @@ def test_configuration():
     assert Config.from_dict(old).network.build(2, 2) == resolve("tones", "brf").network.build(2, 2)
     begin = resolve("tones", "brf", overrides=parse_settings(['network.init.gamma=["constant", 0.5]'])).network
     assert begin.init["gamma"].sample(np.random.default_rng(0), 2).tolist() == [0.5, 0.5]
-    with pytest.raises(BrfkitError, match=r"network\.trainable must be of kind str, not 3"):
+    with pytest.raises(BrfkitError, match=r"network\.trainable must be text, not 3"):
         Config.from_dict({"network": {"trainable": [3]}})

@@ -181,3 +181,9 @@ def test_two_processes_train_as_one(tmp_path):
     distributed(1, *settings, "--run-dir", tmp_path / "alone")
     alone = load_checkpoint(tmp_path / "alone" / "last.npz")
     assert alone.sha256 == load_checkpoint(tmp_path / "one" / "last.npz").sha256
+
+
+@pytest.mark.parametrize("text", ["0-999999999", "0-1000", "9" * 400, "0-" + "9" * 30, "0," * 20_000 + "1"])
+def test_seeds_without_bound_are_refused_at_once(text):
+    with pytest.raises(BrfkitError, match=r"runs|digits|characters|twice"):
+        parse_seeds(text)

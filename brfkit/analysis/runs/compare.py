@@ -233,7 +233,7 @@ def figures(group: Group, difference: Difference | None = None) -> dict[str, Any
     }
     out: dict[str, Any] = {
         "label": group.label,
-        "dataset": group.runs[0].config.data.dataset,
+        "dataset": group.runs[0].config.data.title,
         "neuron": group.runs[0].config.network.neuron,
         "settings": group.settings,
         "state": group.state,

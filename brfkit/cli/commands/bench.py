@@ -9,14 +9,17 @@ from typing import Any
 
 import click
 
-from brfkit.cli.options import BACKENDS, common, data_dir, plain, print_json
+from brfkit.cli.checks import integer
+from brfkit.cli.command import COMPUTING, DATA, cli_command, option
+from brfkit.cli.options import BACKENDS, check_outputs, common, data_dir, output, plain, print_json
+from brfkit.cli.parameters import CheckpointPath
 from brfkit.cli.progress import progress
 
 SHAPES = ("ecg", "shd", "smnist")
 
 
-@click.command()
-@click.option(
+@cli_command()
+@option(
     "--shape",
     "shapes",
     multiple=True,
@@ -24,7 +27,7 @@ SHAPES = ("ecg", "shd", "smnist")
     default=("all",),
     help="Sizes and data of the papers; may be given several times.  [default: all]",
 )
-@click.option(
+@option(
     "--backend",
     "backends",
     multiple=True,
@@ -32,24 +35,44 @@ SHAPES = ("ecg", "shd", "smnist")
     default=("auto",),
     help="Who is timed; may be given several times.  [default: auto]",
 )
-@click.option("--threads", type=click.IntRange(1), help="CPU threads of every contestant.  [default: all processors]")
-@click.option("--repeats", type=click.IntRange(1), default=5, show_default=True, help="Turns that the two take.")
-@click.option(
+@option(
+    "--threads",
+    type=click.IntRange(1),
+    panel=COMPUTING,
+    help="CPU threads of every contestant.  [default: all processors]",
+)
+@option("--repeats", type=click.IntRange(1), default=5, show_default=True, help="Turns that the two take.")
+@option(
     "--memory/--no-memory",
     default=True,
     show_default=True,
     help="Peak memory of a training step and time of the first step, in fresh processes.",
 )
-@click.option("--roofline", is_flag=True, help="Measure the machine and set the scans of numba against it.")
-@click.option(
+@option("--roofline", is_flag=True, help="Measure the machine and set the scans of numba against it.")
+@option(
     "--checkpoints",
-    type=click.Path(file_okay=False),
+    type=click.Path(),
+    metavar="FOLDER",
+    panel=DATA,
     help="Folder with trained ecg_brf.pt, smnist_brf.pt, shd_brf.pt.  [default: $BRFKIT_REFERENCE_DIR/checkpoints]",
 )
-@click.option("--checkpoint", type=click.Path(), help="Trained network for the one --shape.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of what is generated.")
-@click.option("--out", type=click.Path(dir_okay=False), help="Write the JSON report to a file.")
-@click.option("--force", is_flag=True, help="Overwrite --out.")
+@option(
+    "--checkpoint",
+    type=CheckpointPath(),
+    panel=DATA,
+    excludes=("checkpoints",),
+    help="Trained network for the one --shape.",
+)
+@option(
+    "--seed",
+    type=click.IntRange(0),
+    callback=integer,
+    panel=COMPUTING,
+    default=0,
+    show_default=True,
+    help="Of what is generated.",
+)
+@output(out=(".json",), out_help="Write the report")
 @data_dir
 @common
 def command(shapes: tuple[str, ...], out: str | None, force: bool, as_json: bool, **options: Any) -> None:
@@ -63,10 +86,9 @@ def command(shapes: tuple[str, ...], out: str | None, force: bool, as_json: bool
     brfkit bench --shape all --roofline --out benchmarks/results/laptop.json
     """
     from brfkit.bench.bench import Settings, run
-    from brfkit.io.atomic import atomic_write, check_writable
+    from brfkit.io.atomic import atomic_write
 
-    if out is not None:
-        check_writable(out, force)
+    check_outputs(force, out)
     chosen = SHAPES if "all" in shapes else tuple(dict.fromkeys(shapes))
     with progress("benchmarking", "turns") as advance:
         report = run(Settings(shapes=chosen, **options), progress=advance)

@@ -6,8 +6,10 @@ from typing import Any
 
 import click
 
-from brfkit.cli.checks import PICTURES, suffix
-from brfkit.cli.options import common, print_json, style
+from brfkit.cli.checks import suffix
+from brfkit.cli.command import OUTPUT, cli_command, option
+from brfkit.cli.options import check_outputs, common, output, print_json, print_written, split
+from brfkit.cli.parameters import CheckpointPath
 
 TABLES = (".csv", ".md", ".tex")
 
@@ -26,24 +28,22 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str | None) -> l
     return names
 
 
-@click.command()
-@click.argument("runs", type=click.Path(), nargs=-1, required=True, metavar="RUN…")
-@click.option("--split", type=click.Choice(["test", "validation"]), default="test", show_default=True)
-@click.option("--label", "labels", multiple=True, metavar="TEXT",
-              help="Name of a group, once for each in their order.  [default: what differs]")  # fmt: skip
-@click.option("--out", multiple=True, type=click.Path(dir_okay=False), callback=suffix(TABLES), metavar="FILE",
-              help="The table: .csv, .md or .tex; may be repeated.")  # fmt: skip
-@click.option("--columns", metavar="NAME,…", callback=_columns,
-              help="Columns of the table, also of .md and .tex.  [default: all; .tex: what fits a page]")  # fmt: skip
-@click.option("--curves", type=click.Path(dir_okay=False), callback=suffix((".csv",)),
-              help="Mean and deviation of every epoch: .csv.")  # fmt: skip
-@click.option("--plot", type=click.Path(dir_okay=False), callback=suffix(PICTURES),
-              help="Learning curves: .png, .svg or .pdf.")  # fmt: skip
-@click.option("--stretch-accuracy", is_flag=True, help="Give the upper end of the accuracy in the picture more room.")
-@click.option("--log-epochs/--linear-epochs", default=None,
-              help="Epochs in the picture.  [default: logarithmic beyond 50]")  # fmt: skip
-@style()
-@click.option("--force", is_flag=True, help="Overwrite --out, --curves and --plot.")
+@cli_command()
+@click.argument("runs", type=CheckpointPath(), nargs=-1, required=True, metavar="RUN…")
+@split(("test", "validation"))
+@option("--label", "labels", multiple=True, metavar="TEXT",
+        help="Name of a group, once for each in their order.  [default: what differs]")  # fmt: skip
+@option("--out", multiple=True, type=click.Path(), callback=suffix(TABLES), metavar="FILE", panel=OUTPUT,
+        help="The table: .csv, .md or .tex; may be repeated.")  # fmt: skip
+@option("--columns", metavar="NAME,…", callback=_columns, panel=OUTPUT,
+        help="Columns of the table, also of .md and .tex.  [default: all; .tex: what fits a page]")  # fmt: skip
+@option("--curves", type=click.Path(), metavar="FILE", callback=suffix((".csv",)), panel=OUTPUT,
+        help="Mean and deviation of every epoch: .csv.")  # fmt: skip
+@option("--stretch-accuracy", is_flag=True, needs=("plot",), panel=OUTPUT,
+        help="Give the upper end of the accuracy in the picture more room.")  # fmt: skip
+@option("--log-epochs/--linear-epochs", default=None, needs=("plot",), panel=OUTPUT,
+        help="Epochs in the picture.  [default: logarithmic beyond 50]")  # fmt: skip
+@output(plot=True, more=("out", "curves"))
 @common
 def command(runs: tuple[str, ...], as_json: bool, split: str, labels: tuple[str, ...], **options: Any) -> None:
     """Learning curves and a table of several runs.
@@ -59,13 +59,11 @@ def command(runs: tuple[str, ...], as_json: bool, split: str, labels: tuple[str,
     """
     from brfkit.analysis.runs.compare import compare
     from brfkit.analysis.runs.tables import curves_csv, write_table
-    from brfkit.io.atomic import atomic_path, atomic_write, check_writable
+    from brfkit.io.atomic import atomic_path, atomic_write
     from brfkit.io.text import visible
 
     out, curves, plot, force = (options[name] for name in ("out", "curves", "plot", "force"))
-    written = [file for file in (*out, curves, plot) if file is not None]
-    for file in written:
-        check_writable(file, force)
+    written = check_outputs(force, *out, curves, plot)
     comparison = compare(runs, split=split, labels=labels)
     for file in out:
         write_table(file, comparison, force, options["columns"])
@@ -126,8 +124,7 @@ def _report(comparison: Any, written: list[str], columns: list[str] | None) -> N
     for group in comparison.groups:
         if group.hides_settings:
             click.echo(visible(f"{group.label}: {group.settings}"))
-    if written:
-        click.echo(visible(f"written: {', '.join(written)}"))
+    print_written(written)
 
 
 def _blocks(rows: list[dict[str, str]], width: int = 100) -> list[list[str]]:

@@ -6,13 +6,15 @@ from typing import Any
 
 import click
 
+from brfkit.cli.command import OUTPUT, cli_group, option
 from brfkit.cli.options import common, data_dir, print_json, print_table, style
+from brfkit.cli.parameters import DatasetName
 from brfkit.cli.progress import progress
 
 _STATES = {"ok": "content verified", "different": "other content than published", "unchecked": "present"}
 
 
-@click.group()
+@cli_group()
 def command() -> None:
     """List, download, check and show the data sets.
 
@@ -51,7 +53,7 @@ def list_(data_dir: str | None, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("name")
+@click.argument("name", type=DatasetName())
 @data_dir
 @common
 def info(name: str, data_dir: str | None, as_json: bool) -> None:
@@ -84,9 +86,9 @@ def info(name: str, data_dir: str | None, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("name")
-@click.option("--mirror", help="Address of a folder that holds the files, asked in place of the usual servers.")
-@click.option("--force", is_flag=True, help="Replace files whose content is not the published one.")
+@click.argument("name", type=DatasetName())
+@option("--mirror", help="Address of a folder that holds the files, asked in place of the usual servers.")
+@option("--force", is_flag=True, help="Replace files whose content is not the published one.")
 @data_dir
 @common
 def fetch(name: str, mirror: str | None, force: bool, data_dir: str | None, as_json: bool) -> None:
@@ -114,13 +116,15 @@ def fetch(name: str, mirror: str | None, force: bool, data_dir: str | None, as_j
 
 
 @command.command()
-@click.argument("name")
-@click.option("--sample", "samples", multiple=True, type=click.IntRange(0), help="Number of a sample; repeatable.")
-@click.option("--split", default="test", show_default=True)
-@click.option("--binning", type=click.Choice(["full", "paper"]), help="Event data: how spikes become steps.")
-@click.option("--out", type=click.Path(dir_okay=False), help="Picture (.png, .svg or .pdf).  [default: NAME.png]")
+@click.argument("name", type=DatasetName())
+@option("--sample", "samples", multiple=True, type=click.IntRange(0), help="Number of a sample; repeatable.")
+@option("--split", default="test", show_default=True)
+@option("--binning", type=click.Choice(["full", "paper"]), help="Event data: how spikes become steps.")
+@option(
+    "--out", type=click.Path(), metavar="FILE", panel=OUTPUT, help="Picture (.png, .svg or .pdf).  [default: NAME.png]"
+)
 @style(None)
-@click.option("--force", is_flag=True, help="Overwrite the picture.")
+@option("--force", is_flag=True, panel=OUTPUT, help="Overwrite the picture.")
 @data_dir
 @common
 def show(
@@ -160,13 +164,11 @@ def show(
 
 @command.command()
 @click.argument("records", nargs=-1, required=True, type=click.Path())
-@click.option("--out", type=click.Path(dir_okay=False), required=True, help="Data set to write (.npz).")
-@click.option(
-    "--delta", type=click.FloatRange(0, min_open=True), default=0.1, show_default=True, help="Level distance."
-)
-@click.option("--steps", type=click.IntRange(1), default=1300, show_default=True, help="Length of a sample.")
-@click.option("--annotator", default="q1c", show_default=True, help="Suffix of the annotation files.")
-@click.option("--force", is_flag=True, help="Overwrite the file.")
+@option("--out", type=click.Path(), metavar="FILE", panel=OUTPUT, required=True, help="Data set to write (.npz).")
+@option("--delta", type=click.FloatRange(0, min_open=True), default=0.1, show_default=True, help="Level distance.")
+@option("--steps", type=click.IntRange(1), default=1300, show_default=True, help="Length of a sample.")
+@option("--annotator", default="q1c", show_default=True, help="Suffix of the annotation files.")
+@option("--force", is_flag=True, panel=OUTPUT, help="Overwrite the file.")
 @common
 def encode(
     records: tuple[str, ...], out: str, delta: float, steps: int, annotator: str, force: bool, as_json: bool

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import click
-
+from brfkit.cli.command import cli_command
 from brfkit.cli.options import common, print_json
 
 
-@click.command()
+@cli_command()
 @common
 def command(as_json: bool) -> None:
     """What works here: backends, drivers, versions, threads, folders.

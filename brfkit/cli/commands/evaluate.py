@@ -6,18 +6,16 @@ from typing import Any
 
 import click
 
-from brfkit.cli.options import common, computing, data_dir, print_json, print_table
+from brfkit.cli.command import cli_command, option
+from brfkit.cli.options import common, computing, data_dir, dtype, print_json, print_table, trained_network
 from brfkit.cli.progress import progress
 
 
-@click.command()
-@click.argument("checkpoint", type=click.Path())
-@click.option("--dataset", help="Data set, or a file.  [default: the one that the run was trained on]")
-@click.option("--neuron", help="For a published file: which neuron it holds (brf, rf, bhrf).")
-@click.option("--permutation", type=click.Path(dir_okay=False), help="psmnist: order of the pixels (.npy).")
-@click.option("--limit-test", type=click.IntRange(1), help="Take the first N test samples.")
-@click.option("--batch-size", type=click.IntRange(1), default=256, show_default=True, help="Samples at a time.")
-@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
+@cli_command()
+@trained_network
+@option("--limit-test", type=click.IntRange(1), help="Take the first N test samples.")
+@option("--batch-size", type=click.IntRange(1), default=256, show_default=True, help="Samples at a time.")
+@dtype("float32")
 @data_dir
 @computing
 @common

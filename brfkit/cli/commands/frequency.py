@@ -6,9 +6,23 @@ from typing import Any
 
 import click
 
-from brfkit.cli.checks import PICTURES, constant, finite, interval, suffix, values
+from brfkit.cli.checks import constant, finite, interval, values
 from brfkit.cli.checks import settings as checked_settings
-from brfkit.cli.options import PARTS, chosen_parts, common, computing, parts, print_json, print_table, style
+from brfkit.cli.command import cli_command, option
+from brfkit.cli.options import (
+    PARTS,
+    check_outputs,
+    chosen_parts,
+    common,
+    computing_without_chance,
+    dtype,
+    output,
+    parts,
+    print_json,
+    print_table,
+    print_written,
+)
+from brfkit.cli.parameters import NeuronName
 
 TABLES = (".csv", ".npz")
 MEASURES = ("sine", "chirp", "spikes")
@@ -24,38 +38,34 @@ def _measures(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     return names
 
 
-@click.command()
-@click.option("--neuron", default="brf", show_default=True, help="Model; `brfkit neurons` lists them.")
-@click.option("--omega", metavar="W", callback=values, help="ω, rad per unit time: 10, or 5,10,20, or 5:50.")
-@click.option("--b-offset", metavar="B", callback=values, help="Damping offset b', in the same forms.")
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any parameter or constant of the neuron.")
+@cli_command()
+@option("--neuron", type=NeuronName(), default="brf", show_default=True, help="Model; `brfkit neurons` lists them.")
+@option("--omega", metavar="W", callback=values, help="ω, rad per unit time: 10, or 5,10,20, or 5:50.")
+@option("--b-offset", metavar="B", callback=values, help="Damping offset b', in the same forms.")
+@option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any parameter or constant of the neuron.")
 @parts
-@click.option("--vary", metavar="NAME[=VALUES]",
-              help="Compare: dt=0.001,0.01, omega=5,10,20 or discretisation=euler,exact; or a part, on and off: "
-              "refractory, smooth-reset, divergence-boundary.")  # fmt: skip
-@click.option("--dt", type=click.FloatRange(0, min_open=True), default=0.01, show_default=True, callback=finite,
-              help="Time step δ.")  # fmt: skip
-@click.option("--neurons", type=click.IntRange(1), help="Size of the population.  [default: 1, or as lists are long]")
-@click.option("--frequencies", metavar="LOW:HIGH", callback=interval,
-              help="Input frequencies, rad per unit time.  [default: 0.1:100, below π/δ]")  # fmt: skip
-@click.option("--points", type=click.IntRange(2), default=200, show_default=True, help="How many of them.")
-@click.option("--scale", type=click.Choice(["log", "linear"]), help="[default: log; linear for 8 neurons and more]")
-@click.option("--state", metavar="SYMBOL", help="State that responds.  [default: the first, u]")
-@click.option("--measure", metavar="LIST", callback=_measures,
-              help="Simulate: of sine,chirp,spikes, or none.  [default: all; sine,spikes for 8 neurons and more]",
+@option("--vary", metavar="NAME[=VALUES]",
+        help="Compare: dt=0.001,0.01, omega=5,10,20 or discretisation=euler,exact; or a part, on and off: "
+        "refractory, smooth-reset, divergence-boundary.")  # fmt: skip
+@option("--dt", type=click.FloatRange(0, min_open=True), default=0.01, show_default=True, callback=finite,
+        help="Time step δ.")  # fmt: skip
+@option("--neurons", type=click.IntRange(1), help="Size of the population.  [default: 1, or as lists are long]")
+@option("--frequencies", metavar="LOW:HIGH", callback=interval,
+        help="Input frequencies, rad per unit time.  [default: 0.1:100, below π/δ]")  # fmt: skip
+@option("--points", type=click.IntRange(2), default=200, show_default=True, help="How many of them.")
+@option("--scale", type=click.Choice(["log", "linear"]), help="[default: log; linear for 8 neurons and more]")
+@option("--state", metavar="SYMBOL", help="State that responds.  [default: the first, u]")
+@option("--measure", metavar="LIST", callback=_measures,
+        help="Simulate: of sine,chirp,spikes, or none.  [default: all; sine,spikes for 8 neurons and more]",
               )  # fmt: skip
-@click.option("--amplitude", type=float, callback=finite,
-              help="Current of a pulse of a spike train.  [default: lifts the state to 0.7 of the threshold]",
+@option("--amplitude", type=float, callback=finite,
+        help="Current of a pulse of a spike train.  [default: lifts the state to 0.7 of the threshold]",
               )  # fmt: skip
-@click.option("--duration", type=click.FloatRange(0, min_open=True), default=20.0, show_default=True, callback=finite,
-              help="Of spike trains, chirp and sines.")  # fmt: skip
-@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float64", show_default=True)
-@click.option("--out", type=click.Path(dir_okay=False), callback=suffix(TABLES), help="All numbers: .csv or .npz.")
-@click.option("--plot", type=click.Path(dir_okay=False), callback=suffix(PICTURES),
-              help="Draw them: .png, .svg or .pdf.")  # fmt: skip
-@style()
-@click.option("--force", is_flag=True, help="Overwrite --out and --plot.")
-@computing
+@option("--duration", type=click.FloatRange(0, min_open=True), default=20.0, show_default=True, callback=finite,
+        help="Of spike trains, chirp and sines.")  # fmt: skip
+@dtype("float64")
+@output(out=TABLES, plot=True)
+@computing_without_chance
 @common
 def command(as_json: bool, **options: Any) -> None:
     """Frequency response of a neuron: gain, phase, resonance, spikes.
@@ -68,11 +78,7 @@ def command(as_json: bool, **options: Any) -> None:
     brfkit frequency --omega 0:99 --neurons 100 --dt 0.001 --points 1000 --plot map.png --out map.csv
     brfkit frequency --neuron rf --b-offset 2 --vary dt=0.001,0.01,0.02 --plot dt.png
     """
-    from brfkit.io.atomic import check_writable
-
-    files = [options[name] for name in ("out", "plot") if options[name]]
-    for file in files:
-        check_writable(file, options["force"])
+    files = check_outputs(options["force"], options["out"], options["plot"])
     responses = [(name, _respond(options, change)) for name, change in _variants(options)]
     _write(responses, options)
     facts = responses[0][1].to_dict()
@@ -83,8 +89,7 @@ def command(as_json: bool, **options: Any) -> None:
         return
     for name, response in responses:
         _report(name, response)
-    if files:
-        click.echo(f"written: {', '.join(files)}")
+    print_written(files)
 
 
 def _variants(options: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

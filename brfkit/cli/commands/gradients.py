@@ -6,26 +6,36 @@ from typing import Any
 
 import click
 
-from brfkit.cli.checks import PICTURES, suffix
-from brfkit.cli.options import common, computing, data_dir, limit_threads, print_json, style
+from brfkit.cli.command import DATA, cli_command, option
+from brfkit.cli.options import (
+    check_outputs,
+    common,
+    computing,
+    data_dir,
+    dataset,
+    dtype,
+    limit_threads,
+    output,
+    permutation,
+    print_json,
+    print_written,
+    split,
+)
+from brfkit.cli.parameters import CheckpointPath, NeuronName
 
 
-@click.command()
-@click.argument("checkpoints", metavar="CHECKPOINT…", type=click.Path(), nargs=-1, required=True)
-@click.option("--dataset", help="Data set, or a file.  [default: the one that the run was trained on]")
-@click.option("--neuron", "neurons", multiple=True, metavar="NAME",
-              help="For published files: which neuron it holds; once, or once for each checkpoint.")  # fmt: skip
-@click.option("--samples", type=click.IntRange(1), default=16, show_default=True, help="Take the first N samples.")
-@click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True)
-@click.option("--points", type=click.IntRange(2), default=200, show_default=True, help="Moments that are kept.")
-@click.option("--check", is_flag=True, help="Compare with autograd (torch backend) on the first sample.")
-@click.option("--permutation", type=click.Path(dir_okay=False), help="psmnist: order of the pixels (.npy).")
-@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float64", show_default=True)
-@click.option("--out", type=click.Path(dir_okay=False), callback=suffix((".csv",)), help="All numbers: .csv.")
-@click.option("--plot", type=click.Path(dir_okay=False), callback=suffix(PICTURES),
-              help="Draw them: .png, .svg or .pdf.")  # fmt: skip
-@style()
-@click.option("--force", is_flag=True, help="Overwrite --out and --plot.")
+@cli_command()
+@click.argument("checkpoints", metavar="CHECKPOINT…", type=CheckpointPath(), nargs=-1, required=True)
+@dataset
+@option("--neuron", "neurons", type=NeuronName(), multiple=True, panel=DATA,
+        help="For published files: which neuron it holds; once, or once for each checkpoint.")  # fmt: skip
+@option("--samples", type=click.IntRange(1), default=16, show_default=True, help="Take the first N samples.")
+@split()
+@option("--points", type=click.IntRange(2), default=200, show_default=True, help="Moments that are kept.")
+@option("--check", is_flag=True, help="Compare with autograd (torch backend) on the first sample.")
+@permutation
+@dtype("float64")
+@output(out=(".csv",), plot=True)
 @data_dir
 @computing
 @common
@@ -51,11 +61,9 @@ def command(
         raise click.UsageError(f"--neuron is given {len(neurons)} times for {len(checkpoints)} checkpoints.")
     from brfkit.analysis.network.gradients.profile import gradient_flow, write_gradients
     from brfkit.cli.progress import progress
-    from brfkit.io.atomic import atomic_path, check_writable
+    from brfkit.io.atomic import atomic_path
 
-    for file in (out, plot):
-        if file is not None:
-            check_writable(file, force)
+    written = check_outputs(force, out, plot)
     limit_threads(options["threads"])
     kinds = neurons if len(neurons) == len(checkpoints) else (neurons or (None,)) * len(checkpoints)
     flows = []
@@ -76,10 +84,11 @@ def command(
     if as_json:
         print_json({"checkpoints": [flow.to_dict() for flow in flows], "out": out, "plot": plot})
     else:
-        _report(flows, [file for file in (out, plot) if file is not None])
+        _report(flows)
+        print_written(written)
 
 
-def _report(flows: list[Any], files: list[str]) -> None:
+def _report(flows: list[Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -108,5 +117,3 @@ def _report(flows: list[Any], files: list[str]) -> None:
     for flow in flows:
         if flow.autograd_difference is not None:
             click.echo(f"{flow.name}: {flow.autograd_difference:.1e} of the largest gradient from autograd")
-    if files:
-        click.echo(f"written: {', '.join(files)}")

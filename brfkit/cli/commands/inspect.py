@@ -9,7 +9,19 @@ from typing import Any
 
 import click
 
-from brfkit.cli.options import common, computing, data_dir, number, print_json, style
+from brfkit.cli.command import OUTPUT, cli_command, option
+from brfkit.cli.options import (
+    common,
+    computing,
+    data_dir,
+    dtype,
+    number,
+    output,
+    print_json,
+    split,
+    style,
+    trained_network,
+)
 
 FORMATS = ("png", "svg", "pdf")
 
@@ -24,21 +36,19 @@ def _samples(ctx: click.Context, param: click.Parameter, value: str) -> tuple[in
     return numbers
 
 
-@click.command()
-@click.argument("checkpoint", type=click.Path())
-@click.option("--dataset", help="Data set, or a file.  [default: the one that the run was trained on]")
-@click.option("--neuron", help="For a published file: which neuron it holds (brf, rf, bhrf).")
-@click.option("--samples", type=click.IntRange(1), default=1000, show_default=True, help="Take the first N samples.")
-@click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True)
-@click.option("--show", metavar="A,B,…", callback=_samples, default="0,1", show_default=True,
-              help="Samples whose spikes and states are drawn.")  # fmt: skip
-@click.option("--permutation", type=click.Path(dir_okay=False), help="psmnist: order of the pixels (.npy).")
-@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
-@click.option("--out", type=click.Path(file_okay=False), help="Folder for pictures, CSV and JSON; made if missing.")
-@click.option("--format", "suffix", type=click.Choice(FORMATS), multiple=True,
-              help="Of the pictures; may be given more than once.  [default: png; paper: pdf]")  # fmt: skip
+@cli_command()
+@trained_network
+@option("--samples", type=click.IntRange(1), default=1000, show_default=True, help="Take the first N samples.")
+@split()
+@option("--show", metavar="A,B,…", callback=_samples, default="0,1", show_default=True, needs=("out",),
+        help="Samples whose spikes and states are drawn.")  # fmt: skip
+@dtype("float32")
+@option("--out", type=click.Path(), metavar="FOLDER", panel=OUTPUT,
+        help="Folder for pictures, CSV and JSON; made if missing.")  # fmt: skip
+@option("--format", "suffix", type=click.Choice(FORMATS), multiple=True, needs=("out",), panel=OUTPUT,
+        help="Of the pictures; may be given more than once.  [default: png; paper: pdf]")  # fmt: skip
 @style("out")
-@click.option("--force", is_flag=True, help="Overwrite what is in --out.")
+@output(more=("out",))
 @data_dir
 @computing
 @common

@@ -9,8 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from brfkit.cli.checks import PICTURES, suffix
-from brfkit.cli.options import common, computing, data_dir, print_json, print_table, style
+from brfkit.cli.checks import finite, suffix
+from brfkit.cli.command import COMPUTING, DATA, OUTPUT, cli_command, option
+from brfkit.cli.options import (
+    common,
+    computing,
+    data_dir,
+    dataset,
+    dtype,
+    output,
+    permutation,
+    print_json,
+    print_table,
+    print_written,
+    split,
+)
+from brfkit.cli.parameters import CheckpointPath
 from brfkit.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -20,56 +34,73 @@ if TYPE_CHECKING:
 VALUES = ("loss", "accuracy", "spikes_per_sample")
 
 
-@click.command()
-@click.argument("checkpoints", type=click.Path(), nargs=-1, required=True, metavar="CHECKPOINT...")
-@click.option("--dataset", help="Data set, or a file.  [default: the one that the run was trained on]")
-@click.option("--neuron", metavar="NAME[,NAME…]",
-              help="For published files: which neuron they hold; one for all or one for each.")  # fmt: skip
-@click.option("--permutation", type=click.Path(dir_okay=False), help="psmnist: order of the pixels (.npy).")
-@click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True,
-              help="Samples that the loss is taken on.")  # fmt: skip
-@click.option("--samples", type=click.IntRange(1), help="Take the first N of them.")
-@click.option("--sample-seed", type=click.IntRange(0), help="Draw the N samples with this seed instead.")
-@click.option("--points", type=click.IntRange(2), default=50, show_default=True,
-              help="Points per axis; an odd number holds the centre.")  # fmt: skip
-@click.option("--bound", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True,
-              help="Coordinates go from -BOUND to BOUND.")  # fmt: skip
-@click.option("--slice", "line", is_flag=True, help="Along the first direction only.")
-@click.option("--directions", type=click.Choice(["filter", "pca"]), default="filter", show_default=True,
-              help="Random and filter-normalised, or where training moved most (train --keep-weights).")  # fmt: skip
-@click.option("--parameters", default="weights", show_default=True, metavar="NAMES",
-              help="What moves: weights (W_in and W_rec of the spiking layers), all, or names such as "
-                   "omega,b_offset or readout.w_in.")  # fmt: skip
-@click.option("--match-loss", type=float, metavar="L",
-              help="Centre: the kept epoch whose loss on these samples is nearest to L.")  # fmt: skip
-@click.option("--match-epoch", type=click.IntRange(0), metavar="N", help="Centre: the weights kept after epoch N.")
-@click.option("--hessian", type=click.IntRange(0), default=0, show_default=True, metavar="K",
-              help="Also take the K largest eigenvalues of the Hessian.")  # fmt: skip
-@click.option("--hessian-samples", type=click.IntRange(1), default=100, show_default=True,
-              help="Samples for that.")  # fmt: skip
-@click.option("--hessian-step", type=click.FloatRange(0, min_open=True), default=0.01, show_default=True,
-              help="Length of the finite difference, relative to the norm of the weights.")  # fmt: skip
-@click.option("--radius", type=click.FloatRange(0, min_open=True), default=0.25, show_default=True,
-              help="Of the sharpness, in units of α and β.")  # fmt: skip
-@click.option("--out", type=click.Path(dir_okay=False), callback=suffix((".h5",)),
-              help="Write the surface: .h5; of several, OUT-NAME.h5 each.")  # fmt: skip
-@click.option("--plot", type=click.Path(dir_okay=False), callback=suffix(PICTURES),
-              help="Draw it: .png, .svg or .pdf; several side by side.")  # fmt: skip
-@click.option("--html", type=click.Path(dir_okay=False), callback=suffix((".html",)),
-              help="One page that can be turned and zoomed, without a network; needs plotly.")  # fmt: skip
-@click.option(
-    "--show", type=click.Choice(VALUES), default="loss", show_default=True, help="What --plot and --html show."
+@cli_command()
+@click.argument("checkpoints", type=CheckpointPath(), nargs=-1, required=True, metavar="CHECKPOINT…")
+@dataset
+@option("--neuron", metavar="NAME[,NAME…]", panel=DATA,
+        help="For published files: which neuron they hold; one for all or one for each.")  # fmt: skip
+@permutation
+@split()
+@option("--samples", type=click.IntRange(1), panel=DATA, help="Take the first N of them.")
+@option(
+    "--sample-seed",
+    type=click.IntRange(0),
+    needs=("samples",),
+    panel=DATA,
+    help="Draw the N samples with this seed instead.",
 )
-@click.option("--log", is_flag=True, help="Colours and heights of --plot and --html on a logarithmic scale.")
-@click.option("--resume", is_flag=True, help="Go on with the surface in --out.")
-@style()
-@click.option("--force", is_flag=True, help="Overwrite --out, --plot and --html.")
-@click.option("--block", type=click.IntRange(1), default=16, show_default=True,
-              help="Points between two writes of --out; changes no result.")  # fmt: skip
-@click.option("--batch-size", type=click.IntRange(1), default=256, show_default=True, help="Samples at a time.")
-@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
-@click.option("--worker-timeout", type=click.FloatRange(1), default=30.0, show_default=True, metavar="SECONDS",
-              help="Under torchrun: silence after which a process counts as dead.")  # fmt: skip
+@option("--points", type=click.IntRange(2), default=50, show_default=True,
+        help="Points per axis; an odd number holds the centre.")  # fmt: skip
+@option("--bound", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True,
+        help="Coordinates go from -BOUND to BOUND.")  # fmt: skip
+@option("--slice", "line", is_flag=True, help="Along the first direction only.")
+@option("--directions", type=click.Choice(["filter", "pca"]), default="filter", show_default=True,
+        help="Random and filter-normalised, or where training moved most (train --keep-weights).")  # fmt: skip
+@option("--parameters", default="weights", show_default=True, metavar="NAMES",
+        help="What moves: weights (W_in and W_rec of the spiking layers), all, or names such as "
+                   "omega,b_offset or readout.w_in.")  # fmt: skip
+@option("--match-loss", type=float, metavar="L", callback=finite, excludes=("match_epoch",),
+        help="Centre: the kept epoch whose loss on these samples is nearest to L.")  # fmt: skip
+@option("--match-epoch", type=click.IntRange(0), metavar="N", help="Centre: the weights kept after epoch N.")
+@option("--hessian", type=click.IntRange(0), default=0, show_default=True, metavar="K",
+        help="Also take the K largest eigenvalues of the Hessian.")  # fmt: skip
+@option("--hessian-samples", type=click.IntRange(1), default=100, show_default=True, needs=("hessian",),
+        help="Samples for that.")  # fmt: skip
+@option("--hessian-step", type=click.FloatRange(0, min_open=True), default=0.01, show_default=True, needs=("hessian",),
+        help="Length of the finite difference, relative to the norm of the weights.")  # fmt: skip
+@option("--radius", type=click.FloatRange(0, min_open=True), default=0.25, show_default=True,
+        help="Of the sharpness, in units of α and β.")  # fmt: skip
+@output(out=(".h5",), out_help="Write the surface; of several, OUT-NAME.h5 each", plot=True, more=("html",))
+@option("--html", type=click.Path(), metavar="FILE", callback=suffix((".html",)), panel=OUTPUT,
+        help="One page that can be turned and zoomed, without a network; needs plotly.")  # fmt: skip
+@option(
+    "--show",
+    type=click.Choice(VALUES),
+    default="loss",
+    show_default=True,
+    needs=("plot", "html"),
+    panel=OUTPUT,
+    help="What --plot and --html show.",
+)
+@option(
+    "--log",
+    is_flag=True,
+    needs=("plot", "html"),
+    panel=OUTPUT,
+    help="Colours and heights of --plot and --html on a logarithmic scale.",
+)
+@option(
+    "--resume", is_flag=True, needs=("out",), excludes=("force",), panel=OUTPUT, help="Go on with the surface in --out."
+)
+@option("--block", type=click.IntRange(1), default=16, show_default=True, needs=("out",), panel=OUTPUT,
+        help="Points between two writes of --out; changes no result.")  # fmt: skip
+@option(
+    "--batch-size", type=click.IntRange(1), default=256, show_default=True, panel=COMPUTING, help="Samples at a time."
+)
+@dtype("float32")
+@option("--worker-timeout", type=click.FloatRange(1), default=30.0, show_default=True, metavar="SECONDS",
+        panel=COMPUTING,
+        help="Under torchrun: silence after which a process counts as dead.")  # fmt: skip
 @data_dir
 @computing
 @common
@@ -88,8 +119,6 @@ def command(checkpoints: tuple[str, ...], as_json: bool, **options: Any) -> None
     """
     pictures = {name: options.pop(name) for name in ("plot", "html", "show", "log")}
     out = options.pop("out")
-    if options["resume"] and out is None:
-        raise click.UsageError("--resume needs --out, the surface to go on with.")
     if options["line"] and pictures["html"] is not None:
         raise click.UsageError("--slice has no surface for --html; use --plot.")
     neurons = _neurons(options.pop("neuron"), len(checkpoints))
@@ -208,8 +237,7 @@ def _report(found: list[Landscape], as_json: bool, written: list[str]) -> None:
         rows_of = {name: _text(value) for name, value in one.to_dict().items() if value is not None}
         name = rows_of.pop("checkpoint")
         print_table(f"{name}: {rows_of.pop('neuron')} on {rows_of.pop('dataset')}", rows_of)
-    if written:
-        click.echo(f"written: {', '.join(written)}")
+    print_written(written)
 
 
 def _text(value: Any) -> Any:

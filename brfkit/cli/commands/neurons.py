@@ -6,11 +6,13 @@ from typing import Any
 
 import click
 
+from brfkit.cli.command import cli_command
 from brfkit.cli.options import common, print_json
+from brfkit.cli.parameters import NeuronName
 
 
-@click.command()
-@click.argument("name", required=False)
+@cli_command()
+@click.argument("name", required=False, type=NeuronName())
 @common
 def command(name: str | None, as_json: bool) -> None:
     """List the neuron models, or show one of them.

@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
+from brfkit.cli.command import OUTPUT, cli_command, option
 from brfkit.cli.commands.robustness import NAMES
-from brfkit.cli.options import common, computing, data_dir, limit_threads, print_json
+from brfkit.cli.options import common, computing, data_dir, limit_threads, print_json, trained_network
 from brfkit.cli.progress import progress
 
 SECTIONS = ("run", "curves", "inspect", "robustness", "gradients", "landscape")
@@ -30,24 +31,21 @@ def _page(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
     return value
 
 
-@click.command()
-@click.argument("checkpoint", type=click.Path(), metavar="RUN")
-@click.option("--dataset", help="Data set, or a file.  [default: the one that the run was trained on]")
-@click.option("--neuron", help="For a published file: which neuron it holds (brf, rf, bhrf).")
-@click.option("--out", type=click.Path(dir_okay=False), callback=_page,
-              help="The page.  [default: RUN/report.html; for a file NAME-report.html here]")  # fmt: skip
-@click.option("--sections", metavar="A,B,…", callback=_sections, default=",".join(SECTIONS), show_default=True,
-              help="What is on the page.")  # fmt: skip
-@click.option("--samples", type=click.IntRange(1), default=512, show_default=True,
-              help="Run the first N test samples; gradients take at most 16.")  # fmt: skip
-@click.option("--perturbation", "perturbations", type=click.Choice(NAMES), multiple=True, default=PAPER,
+@cli_command()
+@trained_network
+@option("--out", type=click.Path(), metavar="FILE", callback=_page, panel=OUTPUT,
+        help="The page.  [default: RUN/report.html; for a file NAME-report.html here]")  # fmt: skip
+@option("--sections", metavar="A,B,…", callback=_sections, default=",".join(SECTIONS), show_default=True,
+        help="What is on the page.")  # fmt: skip
+@option("--samples", type=click.IntRange(1), default=512, show_default=True,
+        help="Run the first N test samples; gradients take at most 16.")  # fmt: skip
+@option("--perturbation", "perturbations", type=click.Choice(NAMES), multiple=True, default=PAPER,
               show_default=True, help="Of the robustness; may be given more than once.")  # fmt: skip
-@click.option("--repeats", type=click.IntRange(1), default=3, show_default=True,
-              help="Evaluations per level of a perturbation.")  # fmt: skip
-@click.option("--surface", "surfaces", type=click.Path(exists=True, dir_okay=False), multiple=True,
-              help="A surface of brfkit landscape; those in the run folder are found without it.")  # fmt: skip
-@click.option("--permutation", type=click.Path(dir_okay=False), help="psmnist: order of the pixels (.npy).")
-@click.option("--force", is_flag=True, help="Overwrite the page.")
+@option("--repeats", type=click.IntRange(1), default=3, show_default=True,
+        help="Evaluations per level of a perturbation.")  # fmt: skip
+@option("--surface", "surfaces", type=click.Path(exists=True, dir_okay=False), multiple=True,
+        help="A surface of brfkit landscape; those in the run folder are found without it.")  # fmt: skip
+@option("--force", is_flag=True, panel=OUTPUT, help="Overwrite the page.")
 @data_dir
 @computing
 @common

@@ -7,8 +7,18 @@ from typing import Any
 
 import click
 
-from brfkit.cli.checks import PICTURES, suffix
-from brfkit.cli.options import common, computing, data_dir, print_json, style
+from brfkit.cli.command import cli_command, option
+from brfkit.cli.options import (
+    check_outputs,
+    common,
+    computing,
+    data_dir,
+    dtype,
+    output,
+    print_json,
+    print_written,
+    trained_network,
+)
 from brfkit.cli.progress import progress
 
 NAMES = (
@@ -29,23 +39,15 @@ def _levels(ctx: click.Context, param: click.Parameter, value: str | None) -> tu
     return levels
 
 
-@click.command()
-@click.argument("checkpoint", type=click.Path())
-@click.option("--perturbation", type=click.Choice(NAMES), required=True, help="What is done to the network.")
-@click.option("--levels", metavar="A,B,…", callback=_levels, help="How strongly.  [default: as in the paper]")
-@click.option("--repeats", type=click.IntRange(1), default=5, show_default=True, help="Evaluations per level.")
-@click.option("--samples", type=click.IntRange(1), help="Take the first N test samples.")
-@click.option("--dataset", help="Data set, or a file.  [default: the one that the run was trained on]")
-@click.option("--neuron", help="For a published file: which neuron it holds (brf, rf, bhrf).")
-@click.option("--permutation", type=click.Path(dir_okay=False), help="psmnist: order of the pixels (.npy).")
-@click.option("--batch-size", type=click.IntRange(1), default=500, show_default=True, help="Samples at a time.")
-@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
-@click.option("--out", type=click.Path(dir_okay=False), callback=suffix((".csv",)),
-              help="One line per evaluation: .csv.")  # fmt: skip
-@click.option("--plot", type=click.Path(dir_okay=False), callback=suffix(PICTURES), multiple=False,
-              help="Draw them: .png, .svg or .pdf.")  # fmt: skip
-@style()
-@click.option("--force", is_flag=True, help="Overwrite --out and --plot.")
+@cli_command()
+@trained_network
+@option("--perturbation", type=click.Choice(NAMES), required=True, help="What is done to the network.")
+@option("--levels", metavar="A,B,…", callback=_levels, help="How strongly.  [default: as in the paper]")
+@option("--repeats", type=click.IntRange(1), default=5, show_default=True, help="Evaluations per level.")
+@option("--samples", type=click.IntRange(1), help="Take the first N test samples.")
+@option("--batch-size", type=click.IntRange(1), default=500, show_default=True, help="Samples at a time.")
+@dtype("float32")
+@output(out=(".csv",), out_help="One line per evaluation", plot=True)
 @data_dir
 @computing
 @common
@@ -60,11 +62,9 @@ def command(checkpoint: str, as_json: bool, out: str | None, plot: str | None, f
     brfkit robustness smnist_brf.pt --dataset smnist --neuron brf --perturbation input-noise --levels 0,0.1,0.2
     """
     from brfkit.analysis.network.robustness import robustness, write_points
-    from brfkit.io.atomic import atomic_path, check_writable
+    from brfkit.io.atomic import atomic_path
 
-    for file in (out, plot):
-        if file is not None:
-            check_writable(file, force)
+    written = check_outputs(force, out, plot)
 
     def finished(points: Any) -> None:
         if out is not None:
@@ -80,10 +80,11 @@ def command(checkpoint: str, as_json: bool, out: str | None, plot: str | None, f
     if as_json:
         print_json({**result.to_dict(), "out": out, "plot": plot})
     else:
-        _report(result, [file for file in (out, plot) if file is not None])
+        _report(result)
+        print_written(written)
 
 
-def _report(result: Any, files: list[str]) -> None:
+def _report(result: Any) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -98,5 +99,3 @@ def _report(result: Any, files: list[str]) -> None:
     console = Console()
     console.print(table)
     click.echo(f"level: {result.perturbation.level}; {result.seconds:.1f} s")
-    if files:
-        click.echo(f"written: {', '.join(files)}")

@@ -6,19 +6,25 @@ from typing import Any
 
 import click
 
-from brfkit.cli.checks import PICTURES, constant, finite, suffix, values
+from brfkit.cli.checks import constant, finite, values
 from brfkit.cli.checks import settings as checked_settings
+from brfkit.cli.command import DATA, cli_command, option
 from brfkit.cli.options import (
     PARTS,
+    check_outputs,
     chosen_parts,
     common,
     computing,
     data_dir,
+    dtype,
+    output,
     parts,
+    permutation,
     print_json,
     print_table,
-    style,
+    split,
 )
+from brfkit.cli.parameters import CheckpointPath, DatasetName, NeuronName
 
 TRACES = (".npz", ".h5", ".csv")
 # What says something about a current or a neuron, which a trained network has already.
@@ -29,37 +35,38 @@ FOR_NEURONS = (
 FOR_NETWORKS = ("dataset", "sample", "split", "permutation", "data_dir")
 
 
-@click.command()
-@click.option("--neuron", default="brf", show_default=True, help="Model; `brfkit neurons` lists them.")
-@click.option("--omega", metavar="W", callback=values, help="ω, rad per unit time: 10, or 5,10,20, or 5:50.")
-@click.option("--b-offset", metavar="B", callback=values, help="Damping offset b', in the same forms.")
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any parameter or constant of the neuron.")
+@cli_command()
+@option("--neuron", type=NeuronName(), default="brf", show_default=True, help="Model; `brfkit neurons` lists them.")
+@option("--omega", metavar="W", callback=values, help="ω, rad per unit time: 10, or 5,10,20, or 5:50.")
+@option("--b-offset", metavar="B", callback=values, help="Damping offset b', in the same forms.")
+@option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any parameter or constant of the neuron.")
 @parts
-@click.option("--dt", type=click.FloatRange(0, min_open=True), default=0.01, show_default=True, callback=finite,
-              help="Time step δ.")  # fmt: skip
-@click.option("--steps", type=click.IntRange(1), help="Time steps.  [default: 1000, or as many as FILE has]")
-@click.option("--neurons", type=click.IntRange(1), help="Size of the population.  [default: 1, or as lists are long]")
-@click.option("--stimulus", default="sine", show_default=True, metavar="pulse|step|sine|chirp|noise|FILE",
-              help="Current; FILE is .npy or .csv, (steps,) or (steps, neurons).")  # fmt: skip
-@click.option("--amplitude", type=float, callback=finite, help="Current.  [default: one that makes the neuron spike]")
-@click.option("--frequency", type=float, callback=finite,
-              help="Of sine and pulse train, middle of a chirp, in units of ω.  [default: the neuron's]")  # fmt: skip
-@click.option("--start", type=click.FloatRange(0), default=0.0, show_default=True, callback=finite,
-              help="Time at which the current begins.")  # fmt: skip
-@click.option("--stop", type=float, callback=finite, help="Time at which it ends.  [default: the end; a pulse: δ]")
-@click.option("--checkpoint", type=click.Path(), help="Run a trained network in place of single neurons.")
-@click.option("--dataset", help="With --checkpoint: where the sample comes from.  [default: as trained]")
-@click.option("--sample", type=click.IntRange(0), default=0, show_default=True, help="With --checkpoint: its number.")
-@click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True)
-@click.option("--permutation", type=click.Path(dir_okay=False), help="psmnist: order of the pixels (.npy).")
-@click.option("--dtype", type=click.Choice(["float32", "float64"]),
-              help="[default: float32; reference backend: float64]")  # fmt: skip
-@click.option("--out", type=click.Path(dir_okay=False), callback=suffix(TRACES),
-              help="Record t, input and every state: .npz, .h5 or .csv.")  # fmt: skip
-@click.option("--plot", type=click.Path(dir_okay=False), callback=suffix(PICTURES),
-              help="Draw them: .png, .svg or .pdf.")  # fmt: skip
-@style()
-@click.option("--force", is_flag=True, help="Overwrite --out and --plot.")
+@option("--dt", type=click.FloatRange(0, min_open=True), default=0.01, show_default=True, callback=finite,
+        help="Time step δ.")  # fmt: skip
+@option("--steps", type=click.IntRange(1), help="Time steps.  [default: 1000, or as many as FILE has]")
+@option("--neurons", type=click.IntRange(1), help="Size of the population.  [default: 1, or as lists are long]")
+@option("--stimulus", default="sine", show_default=True, metavar="pulse|step|sine|chirp|noise|FILE",
+        help="Current; FILE is .npy or .csv, (steps,) or (steps, neurons).")  # fmt: skip
+@option("--amplitude", type=float, callback=finite, help="Current.  [default: one that makes the neuron spike]")
+@option("--frequency", type=float, callback=finite,
+        help="Of sine and pulse train, middle of a chirp, in units of ω.  [default: the neuron's]")  # fmt: skip
+@option("--start", type=click.FloatRange(0), default=0.0, show_default=True, callback=finite,
+        help="Time at which the current begins.")  # fmt: skip
+@option("--stop", type=float, callback=finite, help="Time at which it ends.  [default: the end; a pulse: δ]")
+@option("--checkpoint", type=CheckpointPath(), panel=DATA, help="Run a trained network in place of single neurons.")
+@option(
+    "--dataset",
+    type=DatasetName(),
+    panel=DATA,
+    help="With --checkpoint: where the sample comes from.  [default: as trained]",
+)
+@option(
+    "--sample", type=click.IntRange(0), default=0, show_default=True, panel=DATA, help="With --checkpoint: its number."
+)
+@split()
+@permutation
+@dtype(None, "Precision.  [default: float32; reference backend: float64]")
+@output(out=TRACES, out_help="Record t, input and every state", plot=True)
 @data_dir
 @computing
 @common
@@ -76,11 +83,7 @@ def command(ctx: click.Context, as_json: bool, **options: Any) -> None:
     brfkit simulate --checkpoint runs/ecg --sample 3 --plot network.png
     """
     _check_usage(ctx, options)
-    from brfkit.io.atomic import check_writable
-
-    files = [options[name] for name in ("out", "plot") if options[name]]
-    for file in files:
-        check_writable(file, options["force"])
+    files = check_outputs(options["force"], options["out"], options["plot"])
     result = _network(options) if options["checkpoint"] else _neurons(options, bool(files))
     _write(result, options)
     if as_json:

@@ -6,37 +6,35 @@ from typing import Any
 
 import click
 
-from brfkit.cli.checks import PICTURES, finite, suffix
-from brfkit.cli.options import common, computing, print_json, print_table, style
+from brfkit.cli.checks import finite
+from brfkit.cli.command import cli_command, option
+from brfkit.cli.options import check_outputs, common, computing_without_chance, dtype, output, print_json, print_table
+from brfkit.cli.parameters import NeuronName
 
 
-@click.command()
+@cli_command()
 @click.argument("file", type=click.Path())
-@click.option("--neuron", default="brf", show_default=True, help="Model with ω and b': brf, rf or bhrf.")
-@click.option("--resonators", type=click.IntRange(2), default=128, show_default=True, help="Neurons in the bank.")
-@click.option("--lowest", type=click.FloatRange(0, min_open=True), callback=finite,
-              help="Lowest frequency, Hz.  [default: what the signal's length allows]")  # fmt: skip
-@click.option("--highest", type=click.FloatRange(0, min_open=True), callback=finite,
-              help="Highest frequency, Hz.  [default: a fifth of the sampling rate]")  # fmt: skip
-@click.option("--scale", type=click.Choice(["log", "linear"]), default="log", show_default=True,
-              help="Spacing of the frequencies.")  # fmt: skip
-@click.option("--b-offset", type=float, callback=finite,
-              help="Damping offset b', 1/s; the -3 dB band is b'/π Hz wide.  [default: bands overlap]")  # fmt: skip
-@click.option("--rate", type=click.FloatRange(0, min_open=True), callback=finite,
-              help="Samples per second of a .csv or .npy file.  [default: 100 per unit time]")  # fmt: skip
-@click.option("--channel", type=click.IntRange(0), help="Of several, from 0.  [default: the mean of all]")
-@click.option("--downsample", type=click.IntRange(1), default=1, show_default=True,
-              help="Take every N-th sample, after a low pass.")  # fmt: skip
-@click.option("--hop", type=click.FloatRange(0, min_open=True), callback=finite,
-              help="Length of a frame in seconds.  [default: 600 frames]")  # fmt: skip
-@click.option("--spikes", is_flag=True, help="Count spikes too, in a pass loud enough to make the neurons spike.")
-@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float64", show_default=True)
-@click.option("--out", type=click.Path(dir_okay=False), callback=suffix((".npz",)), help="All numbers: .npz.")
-@click.option("--plot", type=click.Path(dir_okay=False), callback=suffix(PICTURES),
-              help="Draw them: .png, .svg or .pdf.")  # fmt: skip
-@style()
-@click.option("--force", is_flag=True, help="Overwrite --out and --plot.")
-@computing
+@option("--neuron", type=NeuronName(), default="brf", show_default=True, help="Model with ω and b': brf, rf or bhrf.")
+@option("--resonators", type=click.IntRange(2), default=128, show_default=True, help="Neurons in the bank.")
+@option("--lowest", type=click.FloatRange(0, min_open=True), callback=finite,
+        help="Lowest frequency, Hz.  [default: what the signal's length allows]")  # fmt: skip
+@option("--highest", type=click.FloatRange(0, min_open=True), callback=finite,
+        help="Highest frequency, Hz.  [default: a fifth of the sampling rate]")  # fmt: skip
+@option("--scale", type=click.Choice(["log", "linear"]), default="log", show_default=True,
+        help="Spacing of the frequencies.")  # fmt: skip
+@option("--b-offset", type=float, callback=finite,
+        help="Damping offset b', 1/s; the -3 dB band is b'/π Hz wide.  [default: bands overlap]")  # fmt: skip
+@option("--rate", type=click.FloatRange(0, min_open=True), callback=finite,
+        help="Samples per second of a .csv or .npy file.  [default: 100 per unit time]")  # fmt: skip
+@option("--channel", type=click.IntRange(0), help="Of several, from 0.  [default: the mean of all]")
+@option("--downsample", type=click.IntRange(1), default=1, show_default=True,
+        help="Take every N-th sample, after a low pass.")  # fmt: skip
+@option("--hop", type=click.FloatRange(0, min_open=True), callback=finite,
+        help="Length of a frame in seconds.  [default: 600 frames]")  # fmt: skip
+@option("--spikes", is_flag=True, help="Count spikes too, in a pass loud enough to make the neurons spike.")
+@dtype("float64")
+@output(out=(".npz",), plot=True)
+@computing_without_chance
 @common
 def command(file: str, as_json: bool, **options: Any) -> None:
     """A signal through a bank of resonators, beside its Fourier transform.
@@ -50,11 +48,9 @@ def command(file: str, as_json: bool, **options: Any) -> None:
     """
     from brfkit.analysis.neuron.spectrogram.bank import spectrogram
     from brfkit.cli.progress import progress
-    from brfkit.io.atomic import atomic_path, atomic_write, check_writable
+    from brfkit.io.atomic import atomic_path, atomic_write
 
-    files = [options[name] for name in ("out", "plot") if options[name]]
-    for one in files:
-        check_writable(one, options["force"])
+    files = check_outputs(options["force"], options["out"], options["plot"])
     with progress("simulating", "neuron-steps") as advance:
         result = spectrogram(
             file,

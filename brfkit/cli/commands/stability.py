@@ -6,32 +6,40 @@ from typing import Any
 
 import click
 
-from brfkit.cli.checks import PICTURES, constant, finite, interval, suffix
+from brfkit.cli.checks import constant, finite, interval
 from brfkit.cli.checks import settings as checked_settings
+from brfkit.cli.command import cli_command, option
 from brfkit.cli.commands.frequency import TABLES
-from brfkit.cli.options import chosen_parts, common, computing, parts, print_json, print_table, style
+from brfkit.cli.options import (
+    check_outputs,
+    chosen_parts,
+    common,
+    computing,
+    dtype,
+    output,
+    parts,
+    print_json,
+    print_table,
+)
+from brfkit.cli.parameters import CheckpointPath, NeuronName
 
 
-@click.command()
-@click.option("--neuron", help="Model with ω and b'.  [default: brf, or the checkpoint's]")
-@click.option("--omega", metavar="LOW:HIGH", callback=interval,
-              help="Range of ω, rad per unit time.  [default: 0 to where no b is stable]")  # fmt: skip
-@click.option("--b", "b", metavar="LOW:HIGH", callback=interval,
-              help="Range of the damping b at q = 0, p(ω) - b' for BRF.  [default: all that is stable]")  # fmt: skip
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A constant of the neuron.")
+@cli_command()
+@option("--neuron", type=NeuronName(), help="Model with ω and b'.  [default: brf, or the checkpoint's]")
+@option("--omega", metavar="LOW:HIGH", callback=interval,
+        help="Range of ω, rad per unit time.  [default: 0 to where no b is stable]")  # fmt: skip
+@option("--b", "b", metavar="LOW:HIGH", callback=interval,
+        help="Range of the damping b at q = 0, p(ω) - b' for BRF.  [default: all that is stable]")  # fmt: skip
+@option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A constant of the neuron.")
 @parts
-@click.option("--dt", type=click.FloatRange(0, min_open=True), callback=finite,
-              help="Time step δ.  [default: 0.01, or the checkpoint's]")  # fmt: skip
-@click.option("--neurons", type=click.IntRange(1), default=20_000, show_default=True, help="Simulated neurons.")
-@click.option("--steps", type=click.IntRange(256), default=65_536, show_default=True,
-              help="Steps after which an undecided neuron is judged.")  # fmt: skip
-@click.option("--checkpoint", type=click.Path(), help="Draw the neurons of a trained network, before and after.")
-@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float64", show_default=True)
-@click.option("--out", type=click.Path(dir_okay=False), callback=suffix(TABLES), help="All numbers: .csv or .npz.")
-@click.option("--plot", type=click.Path(dir_okay=False), callback=suffix(PICTURES),
-              help="Draw them: .png, .svg or .pdf.")  # fmt: skip
-@style()
-@click.option("--force", is_flag=True, help="Overwrite --out and --plot.")
+@option("--dt", type=click.FloatRange(0, min_open=True), callback=finite,
+        help="Time step δ.  [default: 0.01, or the checkpoint's]")  # fmt: skip
+@option("--neurons", type=click.IntRange(1), default=20_000, show_default=True, help="Simulated neurons.")
+@option("--steps", type=click.IntRange(256), default=65_536, show_default=True,
+        help="Steps after which an undecided neuron is judged.")  # fmt: skip
+@option("--checkpoint", type=CheckpointPath(), help="Draw the neurons of a trained network, before and after.")
+@dtype("float64")
+@output(out=TABLES, plot=True)
 @computing
 @common
 def command(as_json: bool, **options: Any) -> None:
@@ -47,12 +55,9 @@ def command(as_json: bool, **options: Any) -> None:
     """
     from brfkit.analysis.neuron.stability.map import stability_map
     from brfkit.cli.progress import progress
-    from brfkit.io.atomic import check_writable
     from brfkit.neurons import get_neuron
 
-    files = [options[name] for name in ("out", "plot") if options[name]]
-    for file in files:
-        check_writable(file, options["force"])
+    files = check_outputs(options["force"], options["out"], options["plot"])
     constants = {name: constant(name, text) for name, text in checked_settings(options["settings"]).items()}
     chosen = chosen_parts(options)
     if options["checkpoint"] and (chosen or constants or options["dt"] is not None):

@@ -12,8 +12,21 @@ from typing import Any
 
 import click
 
-from brfkit.cli.options import common, computing, data_dir, discretisation, limit_threads, print_json, print_table
+from brfkit.cli.command import cli_command, option
+from brfkit.cli.options import (
+    PARTS,
+    common,
+    computing,
+    data_dir,
+    limit_threads,
+    part_flags,
+    print_json,
+    print_table,
+)
+from brfkit.cli.parameters import PresetName
 from brfkit.cli.progress import TrainingProgress
+from brfkit.cli.training_options import given_settings, setting_options
+from brfkit.runs.config import NETWORK, RUN
 
 TERMINATED = 128 + signal.SIGTERM
 
@@ -34,8 +47,9 @@ def _seeds(ctx: click.Context, param: click.Parameter, value: str | None) -> lis
         raise click.BadParameter(str(error)) from None
 
 
-@command()
+@cli_command()
 @setting_options
+@part_flags(NETWORK)
 @option("--preset", type=PresetName(), panel=RUN,
         help="Settings by name (`brfkit presets`).  [default: the papers' for data set and neuron]")  # fmt: skip
 @option("--config", "config_file", type=click.Path(), panel=RUN, metavar="FILE", help="Settings as .toml or .json.")
@@ -44,13 +58,20 @@ def _seeds(ctx: click.Context, param: click.Parameter, value: str | None) -> lis
 @option("--seeds", callback=_seeds, metavar="0-4", panel=RUN,
         help="One run per seed, in RUN_DIR/seed-N, and their mean.")  # fmt: skip
 @option("--run-dir", type=click.Path(), metavar="FOLDER", panel=RUN, help="Folder of the run.  [default: runs/…]")
-@option("--resume", is_flag=True, panel=RUN, help="Go on with the run in --run-dir.")
+@option(
+    "--resume",
+    is_flag=True,
+    panel=RUN,
+    needs=("run_dir",),
+    excludes=("force", "preset"),
+    help="Go on with the run in --run-dir.",
+)
 @option("--force", is_flag=True, panel=RUN, help="Overwrite the run in --run-dir.")
 @data_dir
 @computing
 @common
 @click.pass_context
-def train(ctx: click.Context, **options: Any) -> None:
+def command(ctx: click.Context, **options: Any) -> None:
     """Train a recurrent spiking network by BPTT.
 
     What is not set comes from the papers' settings for the data set and neuron. The run folder holds configuration,
