@@ -1,7 +1,7 @@
 # Everything on a fresh machine: `make demo` trains a network, `make test` runs the tests.
 PYTHON ?= python3
 VENV ?= .venv
-# Which torch to install. The default is small where a CPU build of it is at hand; any torch >= 2.4 will do,
+# Which torch to install. The default is small where a CPU build of it is at hand; any torch >= 2.6 will do,
 # for example TORCH="torch" for the newest with CUDA.
 TORCH ?= torch==2.13.0
 # Processes that share the tests; each holds some 600 MB.

@@ -1,9 +1,14 @@
-"""Resident memory of the process."""
+"""Memory: what the process has taken, and what there is left to take."""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
+
+from brfkit.errors import BrfkitError
+
+_SPARE = 0.9  # share of what is free that one array or one run may ask for
 
 
 def status_bytes(field: str) -> int:
@@ -29,3 +34,89 @@ def peak_bytes() -> int | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def available_bytes() -> int | None:
+    """What this process can still take: free memory of the machine, within the limits of its control group and of its
+    address space (``ulimit -v``); None where the system does not tell."""
+    found = [_free_of_machine(), _left_of_group(), _left_of_addresses()]
+    return min((value for value in found if value is not None), default=None)
+
+
+def check_memory(needed: int, what: str, way_out: str = "") -> None:
+    """Refuse what does not fit into memory, before any of it is taken.
+
+    Args:
+        needed: bytes.
+        what: that needs them, as the beginning of a sentence.
+        way_out: what the user can do, as its end.
+
+    Raises:
+        BrfkitError: more is needed than there is.
+    """
+    free = available_bytes()
+    if free is not None and needed > _SPARE * free:
+        end = f"; {way_out}" if way_out else ""
+        raise BrfkitError(f"{what} needs {_size(needed)} of memory, {_size(free)} are free{end}")
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:,.1f} GiB" if count >= 2**29 else f"{count / 2**20:,.1f} MiB"
+
+
+def _free_of_machine() -> int | None:
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        pass
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _left_of_group() -> int | None:
+    """Of the control group that the process sees as its root, or is in (versions 2 and 1)."""
+    root = Path("/sys/fs/cgroup")
+    places = [(root, "memory.max", "memory.current")]
+    try:
+        for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+            _, controllers, path = line.split(":", 2)
+            if not controllers:
+                inside = root / path.lstrip("/")
+                places += [(p, "memory.max", "memory.current") for p in (inside, *inside.parents) if root in p.parents]
+            elif "memory" in controllers.split(","):
+                names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+                places += [(root / "memory" / path.lstrip("/"), *names), (root / "memory", *names)]
+    except (OSError, ValueError):
+        pass
+    left = []
+    for folder, limit, used in places:
+        try:
+            left.append(int((folder / limit).read_text()) - int((folder / used).read_text()) + _file_cache(folder))
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+    return max(min(left), 0) if left else None
+
+
+def _file_cache(folder: Path) -> int:
+    """What a group has taken for copies of files, which it gives back when it needs the space."""
+    try:
+        lines = (line.split() for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines())
+        values = {name: int(number) for name, number in lines}
+    except (OSError, ValueError):
+        return 0
+    names = ("inactive_file", "active_file")
+    return sum(values.get(f"total_{name}", values.get(name, 0)) for name in names)
+
+
+def _left_of_addresses() -> int | None:
+    try:
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        return None if limit == resource.RLIM_INFINITY else max(limit - status_bytes("VmSize"), 0)
+    except (ImportError, OSError, ValueError):  # other systems
+        return None

@@ -151,7 +151,7 @@ def test_wrong_members_are_named(tmp_path, checkpoint):
     document = json.loads(np.load(path)["meta"].item())
 
     def named(layer: str) -> dict[str, object]:
-        layers = [{**document["network"]["layers"][0], "name": layer, "units": 0}]
+        layers = [{**document["network"]["layers"][0], "name": layer, "units": 1}]
         return document | {"network": document["network"] | {"layers": layers}}
 
     cases: list[tuple[str, bytes | None, str]] = [
@@ -160,7 +160,6 @@ def test_wrong_members_are_named(tmp_path, checkpoint):
         ("hidden0__omega", npy(omega * np.nan), "not finite"),
         ("hidden0__omega", npy(omega.astype(np.int32)), "int32"),
         ("hidden0__omega", npy(omega.astype(np.complex128)), "complex128"),
-        ("hidden0__omega", npy(omega.astype(">f4")), ">f4"),
         ("hidden0__omega", npy(np.array([1, None]), pickle=True), "hidden0.omega"),
         ("hidden0__omega", npy(omega)[:-1], "hidden0.omega"),
         ("hidden0__omega", npy(omega) + b"\0\0\0\0", "hidden0.omega"),
@@ -172,21 +171,41 @@ def test_wrong_members_are_named(tmp_path, checkpoint):
         ("meta", None, "meta"),
         ("meta", npy(np.ones(3)), "meta"),
         ("meta", npy("{}"), "meta"),
-        ("meta", npy(b"{" * 5), "damaged"),
-        ("meta", npy(b"[" * 10**5), "damaged"),
-        ("meta", npy(b"3"), "damaged"),
+        ("meta", npy(b"{" * 5), "the meta text cannot be read"),
+        ("meta", npy(b"[" * 10**5), "the meta text is nested"),
+        ("meta", npy(b"3"), "the meta text does not hold keys"),
+        ("meta", npy(b"{" + b'"a": ' + b"9" * 5000 + b"}"), "thousands of digits"),
+        ("meta", npy(b'{"a": 1, "a": 2}'), "'a' is there twice"),
+        ("meta", npy(b'{"a": "\\ud800"}'), "text that is broken"),
+        ("meta", npy(b"\xff"), "not UTF-8"),
         ("meta", npy(json.dumps(document | {"format": "other"}).encode()), "damaged"),
-        ("meta", npy(json.dumps(document | {"meta": 3}).encode()), "damaged"),
+        ("meta", npy(json.dumps(document | {"meta": 3}).encode()), "meta is 3"),
+        ("meta", npy(json.dumps(document | {"meta": {"config": True}}).encode()), "config is True, not an object"),
+        ("meta", npy(json.dumps(document | {"meta": {"rows": [{}]}}).encode()), "row 0 of its metrics has no epoch"),
         ("meta", npy(json.dumps(document | {"version": 99}).encode()), "version 99"),
-        ("meta", npy(json.dumps(document | {"extra": 3}).encode()), "damaged"),
-        ("meta", npy(json.dumps(named("a\nb\ud800\x1b[31m")).encode()), "layer a b  [31m"),
+        ("meta", npy(json.dumps(document | {"extra": 3}).encode()), "extra is 3"),
+        ("meta", npy(json.dumps(named("a\nb\x1b[31m")).encode()), "layer 0 of the network"),
         ("meta", npy(json.dumps(document | {"network": []}).encode()), "network"),
         ("meta", npy(json.dumps(document | {"network": document["network"] | {"inputs": 1e999}}).encode()), "network"),
-        ("meta", npy(json.dumps(document | {"network": document["network"] | {"inputs": 10**15}}).encode()), "shape"),
+        (
+            "meta",
+            npy(json.dumps(document | {"network": document["network"] | {"inputs": 10**15}}).encode()),
+            "inputs is 1000",
+        ),
     ]
     for name, data, complaint in cases:
         path.write_bytes(good)
         assert complaint in refusal(rewritten(path, **{name: data})), (name, data)
+
+
+def test_weights_of_the_other_byte_order_are_read(tmp_path, checkpoint):
+    path = tmp_path / "a.npz"
+    save_checkpoint(path, checkpoint)
+    omega = checkpoint.weights["hidden0.omega"]
+    rewritten(path, hidden0__omega=npy(omega.astype(omega.dtype.newbyteorder())))
+    found = load_checkpoint(path).weights["hidden0.omega"]
+    assert found.dtype == omega.dtype
+    np.testing.assert_array_equal(found, omega)
 
 
 def test_members_that_are_no_arrays_and_compressed_files_are_refused(tmp_path, checkpoint):

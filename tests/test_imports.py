@@ -32,7 +32,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("network",),
     ("codegen",),
     ("neurons", "events"),
-    ("io", "memory"),
+    ("io",),
+    ("memory",),
     ("errors",),
 )
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,8 +11,13 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from brfkit.checkpoints.native import LSTM_FORMAT
+from brfkit.checkpoints.schema import DOCUMENT, LSTM, check_meta
 from brfkit.errors import BrfkitError
 from brfkit.io.atomic import PathLike, atomic_write, read_stored_zip
+from brfkit.io.documents import parse_json
+from brfkit.io.npy import npy_array
+from brfkit.io.schema import check_values
+from brfkit.io.text import visible
 
 _META, _EXTRA = "meta", "extra/"
 
@@ -71,17 +75,48 @@ def load_lstm(path: PathLike) -> tuple[dict[str, NDArray], dict[str, Any], dict[
     """Weights, plain values and further arrays that :func:`save_lstm` wrote.
 
     Raises:
-        BrfkitError: the file cannot be read, is damaged or of another format.
+        BrfkitError: the file cannot be read, is damaged or of another format, or its weights are not those of the
+            network that it describes.
     """
     members = read_stored_zip(path)
     try:
         arrays = {
-            name.removesuffix(".npy"): np.load(io.BytesIO(data), allow_pickle=False) for name, data in members.items()
+            name.removesuffix(".npy"): npy_array(data, f"array {name[:80]!r}", "biufS")
+            for name, data in members.items()
         }
-        document = json.loads(arrays.pop(_META).item())
-        if document["format"] != LSTM_FORMAT:
-            raise ValueError("another format")
-    except Exception as error:  # damaged headers raise anything
-        raise BrfkitError(f"{path} is no checkpoint of an LSTM ({type(error).__name__})") from None
-    extra = {name.removeprefix(_EXTRA): arrays.pop(name) for name in list(arrays) if name.startswith(_EXTRA)}
-    return arrays, document["meta"], extra
+        document = _document(arrays.pop(_META, None))
+        extra = {name.removeprefix(_EXTRA): arrays.pop(name) for name in list(arrays) if name.startswith(_EXTRA)}
+        size = document["network"]
+        network = LstmNetwork(size["inputs"], tuple(size["hidden"]), size["outputs"])
+        _check_weights(network, arrays)
+    except BrfkitError as error:
+        raise BrfkitError(f"{path} is no checkpoint of an LSTM: {visible(str(error)[:400])}") from None
+    return {name: arrays[name] for name in network.shapes()}, document["meta"], extra
+
+
+def _document(text: NDArray | None) -> dict[str, Any]:
+    if text is None or text.dtype.kind != "S" or text.ndim:
+        raise BrfkitError("there is no meta text")
+    try:
+        document = parse_json(text.item().decode("utf-8"), "the meta text")
+    except UnicodeDecodeError:
+        raise BrfkitError("the meta text is not UTF-8") from None
+    if document.get("format") != LSTM_FORMAT:
+        raise BrfkitError("it has another format")
+    check_values(document, {name: DOCUMENT[name] for name in ("network", "meta")}, "the meta text")
+    check_values(document["network"], LSTM, "the description of the network")
+    check_meta(document["meta"])
+    return document
+
+
+def _check_weights(network: LstmNetwork, weights: Mapping[str, NDArray]) -> None:
+    shapes = network.shapes()
+    if weights.keys() != shapes.keys():
+        names = ", ".join(sorted(weights.keys() ^ shapes.keys()))
+        raise BrfkitError(f"arrays are missing or too many: {names[:200]}")
+    for name, shape in shapes.items():
+        value = weights[name]
+        if value.shape != shape or value.dtype not in (np.float32, np.float64):
+            raise BrfkitError(f"{name} is {value.dtype} of shape {value.shape}, not float of shape {shape}")
+        if not np.isfinite(value).all():
+            raise BrfkitError(f"{name} holds values that are not finite")

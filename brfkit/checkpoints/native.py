@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brfkit.checkpoints.published import is_published, read_published
+from brfkit.checkpoints.schema import DOCUMENT, check_description, check_meta
 from brfkit.errors import BrfkitError
 from brfkit.io.atomic import PathLike, atomic_write, read_stored_zip
+from brfkit.io.documents import parse_json
+from brfkit.io.npy import npy_array
+from brfkit.io.schema import check_values
+from brfkit.io.text import visible
 from brfkit.network import Network, Weights
 
 FORMAT = "brfkit-checkpoint"
@@ -93,14 +96,17 @@ def load_checkpoint(path: PathLike) -> Checkpoint:
         BrfkitError: the file cannot be read, is damaged or of another format.
     """
     try:
-        arrays = {_array_name(name): _array(name, data) for name, data in read_stored_zip(path).items()}
+        arrays = {
+            _array_name(name): npy_array(data, f"array {name[:80]!r}", PLAIN_KINDS)
+            for name, data in read_stored_zip(path).items()
+        }
         network, meta, names = _read_meta(arrays.pop(META, None))
         extra = {n[len(EXTRA) :]: arrays.pop(n) for n in list(arrays) if n.startswith(EXTRA)}
         if extra.keys() != set(names):
             raise BrfkitError("extra arrays are missing or too many; the file is damaged")
         _check_weights(network, arrays)
     except BrfkitError as error:
-        message = "".join(c if c.isprintable() else " " for c in str(error)[:400])  # names come from the file
+        message = visible(str(error)[:400])  # names come from the file
         raise BrfkitError(message if message.startswith(str(path)) else f"{path}: {message}") from None
     return Checkpoint(network, {name: arrays[name] for name in network.shapes()}, meta, extra)
 
@@ -160,43 +166,25 @@ def _array_name(member: str) -> str:
     return member[: -len(".npy")]
 
 
-def _array(name: str, data: bytes) -> NDArray:
-    """The array of an .npy member; nothing is allocated before the header agrees with the size of the data."""
-    stream = io.BytesIO(data)
-    headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about oddities of a header that is refused in the next lines
-            shape, fortran, dtype = headers[np.lib.format.read_magic(stream)](stream)
-        if dtype.kind not in PLAIN_KINDS:
-            raise TypeError("it holds other than numbers, booleans or bytes")
-        values = np.frombuffer(data, dtype, offset=stream.tell())
-        return values.reshape(shape, order="F" if fortran else "C").copy(order="K")
-    except Exception as error:  # the header is a Python literal, and a damaged one provokes anything
-        raise BrfkitError(f"array {name[:80]!r} cannot be read ({type(error).__name__})") from error
-
-
 def _read_meta(text: NDArray | None) -> tuple[Network, dict[str, Any], list[str]]:
     """Network, ``Checkpoint.meta`` and the names of the extra arrays."""
     if text is None or text.dtype.kind != "S" or text.ndim:
         raise BrfkitError("there is no meta text; this is not a checkpoint of brfkit")
+    document = parse_json(_decoded(text.item()), "the meta text")
+    if document.get("format") == LSTM_FORMAT:
+        raise BrfkitError("this is an LSTM, a baseline without spikes; its figures are in the folder of its run")
+    if document.get("format") != FORMAT:
+        raise BrfkitError("the meta text is damaged (another format)")
+    if type(document.get("version")) is not int or document["version"] != VERSION:
+        raise BrfkitError(f"it has format version {document.get('version')!r}; this brfkit reads version {VERSION}")
+    check_values(document, DOCUMENT, "the meta text")
+    check_description(document["network"])
+    check_meta(document["meta"])
+    return Network.from_dict(document["network"]), document["meta"], document["extra"]
+
+
+def _decoded(text: bytes) -> str:
     try:
-        document = json.loads(text.item())
-        if document["format"] == LSTM_FORMAT:
-            raise BrfkitError("this is an LSTM, a baseline without spikes; its figures are in the folder of its run")
-        if document["format"] != FORMAT:
-            raise ValueError("another format")
-        version, meta, description = document["version"], document["meta"], document["network"]
-        extra = [str(name) for name in document["extra"]]
-        if not isinstance(meta, dict):
-            raise TypeError("meta is not an object")
-    except BrfkitError:
-        raise
-    except Exception as error:  # damaged JSON: ValueError, KeyError, TypeError, RecursionError
-        raise BrfkitError(f"the meta text is damaged ({type(error).__name__})") from error
-    if version != VERSION:
-        raise BrfkitError(f"it has format version {version!r}; this brfkit reads version {VERSION}")
-    try:
-        return Network.from_dict(description), meta, extra
-    except (OverflowError, RecursionError) as error:
-        raise BrfkitError(f"this is not the description of a network ({error})") from error
+        return text.decode("utf-8")
+    except UnicodeDecodeError:
+        raise BrfkitError("the meta text is damaged (it is not UTF-8)") from None

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import math
-import warnings
-import zipfile
+import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brfkit.errors import BrfkitError
-from brfkit.io.atomic import PathLike, read_stored_zip
+from brfkit.io.atomic import PathLike
+from brfkit.io.torch_file import check_tensor, is_torch_file, read_torch_file
 from brfkit.network import Layer, Network, Weights
 
 if TYPE_CHECKING:
@@ -21,22 +18,11 @@ PARAMETERS = {"omega": ("omega", "b_offset"), "tau": ("tau_mem", "tau_adp")}
 NEURONS = {"omega": ("brf", "rf", "bhrf"), "tau": ("alif",)}
 REQUIRED = ("hidden.linear.weight", "out.linear.weight", "out.tau_mem")
 OPTIONAL = ("hidden.linear.mask", "hidden.linear.bias", "out.linear.bias")
-_ZIP_MAGIC = b"PK\x03\x04"
-_PICKLE_MAGIC = b"\x80\x02"
 
 
 def is_published(path: PathLike) -> bool:
     """Whether the file is a torch file, by its first bytes and member names; one that cannot be read is not."""
-    try:
-        with Path(path).open("rb") as stream:
-            magic = stream.read(4)
-            if magic[:2] == _PICKLE_MAGIC:
-                return True
-            return magic == _ZIP_MAGIC and any(
-                name.endswith("/data.pkl") for name in zipfile.ZipFile(stream).namelist()
-            )
-    except Exception:  # damaged archives make zipfile raise anything
-        return False
+    return is_torch_file(path)
 
 
 def read_published(
@@ -74,44 +60,10 @@ def read_published(
 
 
 def _load(path: PathLike) -> dict[Any, Any]:
-    """What ``torch.load`` makes of the file; only tensors and plain values are let through."""
-    try:
-        with Path(path).open("rb") as stream:
-            legacy = stream.read(2) == _PICKLE_MAGIC
-    except (OSError, ValueError) as error:
-        raise BrfkitError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    if legacy:
-        raise BrfkitError(
-            f"{path} is a pickle or an old torch file without checksums; save it anew with torch 1.6 or later"
-        )
-    members = read_stored_zip(path)
-    folders = [name[: -len("data.pkl")] for name in members if name.endswith("/data.pkl")]
-    if len(folders) != 1:
-        raise BrfkitError(f"{path} is not a torch file")
-    import torch
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about oddities of a file that is refused in the next lines
-            # torch's reader verifies no checksum and trusts the archive's headers: it gets an archive written here.
-            content = torch.load(_archive(members, folders[0]), map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a damaged or hostile pickle provokes
-        raise BrfkitError(
-            f"{path} holds more than tensors and plain values, or is damaged ({type(error).__name__})"
-        ) from error
+    content = read_torch_file(path)
     if not isinstance(content, dict):
         raise BrfkitError(f"{path} holds a {type(content).__name__}; it is not a checkpoint of the published code")
     return content
-
-
-def _archive(members: Mapping[str, bytes], folder: str) -> io.BytesIO:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, data in members.items():
-            if name.startswith(folder):
-                archive.writestr("archive/" + name[len(folder) :], data)
-    buffer.seek(0)
-    return buffer
 
 
 def _family(path: PathLike, state: Mapping[str, Any]) -> str:
@@ -146,14 +98,9 @@ def _tensor(path: PathLike, key: str, value: Any) -> Tensor:
     """A finite float32 tensor in ordinary memory, or an error that names the key."""
     import torch
 
-    if not isinstance(value, torch.Tensor):
-        raise BrfkitError(f"{path}: {key} is a {type(value).__name__}, not a tensor")
-    if value.layout != torch.strided or value.device.type != "cpu" or not value.dtype.is_floating_point:
+    if isinstance(value, torch.Tensor) and not value.dtype.is_floating_point:
         raise BrfkitError(f"{path}: {key} is not a dense tensor of real floating-point numbers ({value.dtype})")
-    # Strides of 0 let a file of a few bytes claim any shape.
-    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
-        raise BrfkitError(f"{path}: {key} claims the shape {tuple(value.shape)}, more than the file holds")
-    converted = value.detach().to(torch.float32)
+    converted = check_tensor(value, f"{path}: {key}").to(torch.float32)
     if not bool(torch.isfinite(converted).all()):
         raise BrfkitError(f"{path}: {key} holds values that are not finite")
     return converted
@@ -211,11 +158,11 @@ def _training_state(path: PathLike, content: Mapping[Any, Any]) -> dict[str, Any
     meta: dict[str, Any] = {}
     epoch, loss = content.get("epoch"), content.get("loss")
     if epoch is not None:
-        if type(epoch) is not int or epoch < 0:
+        if type(epoch) is not int or not 0 <= epoch < 1 << 53:
             raise BrfkitError(f"{path}: epoch is not a count of epochs")
         meta["epoch"] = epoch
     if loss is not None:
-        if not isinstance(loss, int | float) or not math.isfinite(loss):
+        if not isinstance(loss, int | float) or isinstance(loss, bool) or not abs(loss) <= sys.float_info.max:
             raise BrfkitError(f"{path}: loss is not a finite number")
         meta["loss"] = float(loss)
     return meta

@@ -11,6 +11,7 @@ import click
 
 from brfkit import __version__
 from brfkit.errors import BrfkitError
+from brfkit.io.text import visible
 
 # One line each, so that the list of commands needs no import of them.
 COMMANDS = {
@@ -103,5 +104,5 @@ def run(arguments: list[str]) -> int:
             text = str(error)
         elif isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("brfkit"):
             text = f"this needs the package {error.name}, which is not installed; pip install {error.name}"
-        click.echo(f"Error: {' '.join(text.split())}", err=True)
+        click.echo(f"Error: {visible(' '.join(text.split()))}", err=True)
         return 1

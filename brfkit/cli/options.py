@@ -24,11 +24,20 @@ DTYPES = ("float32", "float64")
 BACKENDS = ("auto", "numba", "cupy", "torch", "reference")
 
 
+class _SafeFormatter(logging.Formatter):
+    """Writes out what a terminal would act upon: messages hold names from files."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record), keep="\n\t")
+
+
 def common(function: F) -> F:
     """``--json`` and ``--debug``, and the log on stderr."""
 
     def set_up(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
-        logging.basicConfig(level=logging.DEBUG if value else logging.WARNING, format="%(levelname)s: %(message)s")
+        handler = logging.StreamHandler()
+        handler.setFormatter(_SafeFormatter("%(levelname)s: %(message)s"))
+        logging.basicConfig(level=logging.DEBUG if value else logging.WARNING, handlers=[handler])
         for noisy in ("numba", "matplotlib", "h5py", "PIL"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
         return value
@@ -97,7 +106,7 @@ def dataset(function: F) -> F:
 def permutation(function: F) -> F:
     """``--permutation``."""
     return option("--permutation", type=click.Path(), metavar="FILE", panel=DATA,
-                  help="psmnist: order of the pixels (.npy).")(function)  # fmt: skip
+                  help="psmnist: order of the pixels (.npy or .pt).")(function)  # fmt: skip
 
 
 def split(choices: tuple[str, ...] = ("test", "train")) -> Callable[[F], F]:
@@ -236,6 +245,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def say(text: object, err: bool = False) -> None:
+    """A line of text that may hold names from files."""
+    click.echo(visible(text, keep="\n\t"), err=err)
 
 
 def print_json(values: Mapping[str, Any]) -> None:

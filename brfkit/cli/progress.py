@@ -10,12 +10,15 @@ from typing import Any
 
 import click
 
+from brfkit.io.text import visible
+
 SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
 def progress(label: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     """Yields ``advance(done, total)``."""
+    label = visible(label)
     if sys.stderr.isatty():
         with _bar() as bar:
             task = bar.add_task(label, total=None, unit=unit, note="")
@@ -51,7 +54,7 @@ def _bar() -> Any:
             return Text(f"{speed:.3g} {task.fields['unit']}/s" if speed else "")
 
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         Rate(),

@@ -6,8 +6,6 @@ int64 [N], ``speaker`` int64 [N] and ``class_names`` where known; attributes ``f
 
 from __future__ import annotations
 
-import os
-import re
 import secrets
 import shutil
 import time
@@ -23,8 +21,8 @@ from brfkit.data.base import EventSplit
 from brfkit.data.binning import Binning, bin_events
 from brfkit.data.formats.hdspikes import Labels, read_hdspikes
 from brfkit.errors import BrfkitError
-from brfkit.io.atomic import atomic_path
 from brfkit.io.hdf5 import open_hdf5, read_array, read_names
+from brfkit.io.hdf5_writing import DiskFile, written_hdf5
 from brfkit.io.paths import cache_dir
 from brfkit.io.streams import MAX_UNPACKED, file_digest, is_packed, one_line, open_unpacked
 
@@ -82,14 +80,7 @@ def _prepare(source: Path, cache: Path, channels: int, classes: int) -> None:
     _remove_leftovers(cache.parent)
     with _unpacked(source, cache.parent) as plain:
         try:
-            with atomic_path(cache, force=True) as temporary:
-                try:
-                    _write(read_hdspikes(plain, channels, classes), temporary, source)
-                except (OSError, RuntimeError, ValueError) as error:  # h5py's ways to say that the disk is full
-                    raise BrfkitError(
-                        f"the cache {cache} cannot be written ({_disk_state(cache.parent, error)}); free space, or "
-                        "set BRFKIT_CACHE_DIR to another folder"
-                    ) from error
+            _write(read_hdspikes(plain, channels, classes), cache, source)
         except BrfkitError as error:
             # What is wrong with the file is said about the file that the user has, not about its unpacked copy.
             raise BrfkitError(str(error).replace(str(plain), str(source))) from error
@@ -137,24 +128,19 @@ def _copy(stream: Any, target: Path, source: Path) -> None:
         raise BrfkitError(f"{source}: holds nothing")
 
 
-def _disk_state(folder: Path, error: BaseException) -> str:
-    number = getattr(error, "errno", None)
-    if number is None and (found := re.search(r"errno = (\d+)", str(error))):  # h5py passes HDF5's text on
-        number = int(found[1])
-    reason = os.strerror(number) if number else one_line(error)
-    return f"{reason}, {shutil.disk_usage(folder).free >> 20} MiB free"
+def _disk_state(folder: Path, error: OSError) -> str:
+    return f"{error.strerror or one_line(error)}, {shutil.disk_usage(folder).free >> 20} MiB free"
 
 
 def _write(parts: Iterator[Any], path: Path, source: Path) -> None:
-    import h5py
-
     labels = next(parts)
     assert isinstance(labels, Labels)
     counts: list[NDArray[np.int64]] = []
-    with h5py.File(path, "w", libver="v110") as file:
+    with written_hdf5(path, force=True, libver="v110") as (file, disk):
         flat: dict[str, Any] = {}
         for times, units, spikes in parts:
             counts.append(spikes)
+            _check_disk(disk, path)
             for name, values in (("times", times), ("units", units)):
                 if name not in flat:
                     flat[name] = file.create_dataset(
@@ -172,6 +158,18 @@ def _write(parts: Iterator[Any], path: Path, source: Path) -> None:
                 file.create_dataset(name, data=values, chunks=values.shape, fletcher32=True)
         file.attrs["format"] = FORMAT
         file.attrs["source"] = file_digest(source, "sha256")
+        file.flush()
+        _check_disk(disk, path)
+
+
+def _check_disk(disk: DiskFile, path: Path) -> None:
+    try:
+        disk.check()
+    except OSError as error:
+        raise BrfkitError(
+            f"the cache {path} cannot be written ({_disk_state(path.parent, error)}); free space, or set "
+            "BRFKIT_CACHE_DIR to another folder"
+        ) from error
 
 
 def _binned(cache: Path, channels: int, classes: int, steps: int, binning: Binning, limit: int | None) -> EventSplit:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -11,7 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from brfkit.errors import BrfkitError
-from brfkit.io.streams import one_line, read_bytes
+from brfkit.io.npy import KINDS, npy_array
+from brfkit.io.streams import read_bytes
+from brfkit.io.torch_file import check_tensor, read_torch_file
 
 Permutation: TypeAlias = "ArrayLike | str | os.PathLike[str]"
 
@@ -22,7 +23,7 @@ def time_permutation(permutation: Permutation | None, seed: int, steps: int) -> 
     """A permutation of ``range(steps)``: step t of a sample becomes what was step ``result[t]``.
 
     Args:
-        permutation: integers [steps], or a ``.npy`` file of them; None draws one.
+        permutation: integers [steps], or a file of them, ``.npy`` or a tensor in a ``.pt``; None draws one.
         seed: of the drawn permutation, at least 0.
         steps: its length.
 
@@ -35,7 +36,7 @@ def time_permutation(permutation: Permutation | None, seed: int, steps: int) -> 
         return np.random.default_rng(seed).permutation(steps).astype(np.int64)
     if isinstance(permutation, str | os.PathLike):
         path = Path(permutation).expanduser()
-        return _checked(_read_npy(path), steps, str(path))
+        return _checked(_read(path), steps, str(path))
     return _checked(np.asarray(permutation), steps, "permutation")
 
 
@@ -47,23 +48,28 @@ def _checked(order: NDArray[Any], steps: int, where: str) -> NDArray[np.int64]:
     return order.astype(np.int64)
 
 
-def _read_npy(path: Path) -> NDArray[Any]:
+def _read(path: Path) -> NDArray[Any]:
+    """The integers in a ``.npy`` file, or in the one tensor of a torch file."""
+    if path.suffix in (".pt", ".pth"):
+        return _read_tensor(path)
     if path.suffix != ".npy":
-        raise BrfkitError(f"{path}: a permutation is read from a .npy file of integers")
-    if not path.is_file():
+        raise BrfkitError(f"{path}: a permutation is read from a .npy file of integers, or a .pt file of a tensor")
+    if not path.exists():
         raise BrfkitError(f"{path}: no such file; a permutation is read from a .npy file of integers")
     content = read_bytes(path, _MAX_FILE_BYTES)
-    stream = io.BytesIO(content)
+    if not content:
+        raise BrfkitError(f"{path} is empty")
     try:
-        version = np.lib.format.read_magic(stream)
-        read_header = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        shape, _, dtype = read_header(stream)
-        # The array itself is read by hand: numpy would allocate whatever the header declares.
-        if len(shape) != 1 or dtype.hasobject or shape[0] * dtype.itemsize != len(content) - stream.tell():
-            raise ValueError(f"the header declares {dtype} of shape {shape}")
-        return np.frombuffer(content, dtype, offset=stream.tell())
-    except Exception as error:  # the header is parsed as Python source, whose errors are of many kinds
-        raise BrfkitError(f"{path}: not a readable .npy file of integers ({one_line(error)})") from error
+        array = npy_array(content, str(path), KINDS["integer"])
+    except BrfkitError as error:
+        reason = str(error).removeprefix(str(path)).lstrip()
+        raise BrfkitError(f"{path}: not a readable .npy file of integers ({reason})") from None
+    return array
+
+
+def _read_tensor(path: Path) -> NDArray[Any]:
+    tensor = check_tensor(read_torch_file(path), f"{path}: what it holds")
+    if tensor.is_floating_point() or tensor.ndim != 1 or tensor.numel() > _MAX_FILE_BYTES:
+        raise BrfkitError(f"{path}: holds {tensor.dtype} of shape {tuple(tensor.shape)}, a list of integers is needed")
+    array: NDArray[Any] = tensor.contiguous().numpy()
+    return array

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import io
-import math
 import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brfkit.errors import BrfkitError
-from brfkit.io.hdf5 import KINDS, open_hdf5, read_array
-from brfkit.io.streams import one_line, read_exactly
+from brfkit.io.hdf5 import open_hdf5, read_array
+from brfkit.io.npy import KINDS, read_npy
+from brfkit.io.packing import check_ratio
+from brfkit.io.streams import one_line, open_file
 
 SUFFIXES = (".npz", ".h5", ".hdf5")
-
-# Deflate packs at most 1032 to 1.
-_MAX_RATIO = 1100
-_SLACK = 1 << 16
 
 
 def is_path(name: str) -> bool:
@@ -49,11 +45,10 @@ class Arrays(Protocol):
 @contextmanager
 def open_arrays(path: Path) -> Iterator[Arrays]:
     """Opens a ``.npz`` or HDF5 file, whichever its content is; BrfkitError where it is neither, or damaged."""
-    try:
-        with path.open("rb") as raw:
-            magic = raw.read(8)
-    except OSError as error:
-        raise BrfkitError(f"{path} cannot be read: {error.strerror}") from error
+    with open_file(path) as raw:
+        magic = raw.read(8)
+    if not magic:
+        raise BrfkitError(f"{path} is empty")
     if magic[:2] == b"PK":
         with _open_npz(path) as archive:
             yield _Npz(archive, path)
@@ -101,29 +96,6 @@ class _Npz:
             return None
         where = f"{self._path}: {name}"
         info = self._archive.getinfo(member)
-        if info.file_size > _MAX_RATIO * info.compress_size + _SLACK:
-            raise BrfkitError(f"{where} declares {info.file_size} bytes, {info.compress_size} are stored")
+        check_ratio(info.file_size, info.compress_size, where)
         with self._archive.open(info) as stream:
-            return _read_npy(stream, info.file_size, kind, ndim, where)
-
-
-def _read_npy(stream: IO[bytes], size: int, kind: str, ndim: int | None, where: str) -> NDArray[Any]:
-    head = io.BytesIO(read_exactly(stream, min(size, _SLACK)))
-    version = np.lib.format.read_magic(head)
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    if version not in readers:
-        raise BrfkitError(f"{where} is a .npy array of the unknown version {version}")
-    shape, by_column, dtype = readers[version](head)
-    # Object arrays are pickles, which run code; their kind is "O", and no kind of numbers allows it.
-    if dtype.hasobject or dtype.kind not in KINDS[kind]:
-        raise BrfkitError(f"{where} holds {dtype}, {kind}s are needed")
-    if ndim is not None and len(shape) != ndim:
-        raise BrfkitError(f"{where} has shape {shape}, {ndim} dimensions are needed")
-    expected = math.prod(shape) * dtype.itemsize
-    if expected != size - head.tell():
-        raise BrfkitError(f"{where} declares the shape {shape} of {dtype}, {size - head.tell()} bytes are stored")
-    content = bytearray(head.read())
-    content += read_exactly(stream, expected + 1 - len(content))  # one more: reading to the end checks the checksum
-    if len(content) != expected:
-        raise BrfkitError(f"{where} ends after {len(content)} of {expected} bytes")
-    return np.frombuffer(content, dtype).reshape(shape, order="F" if by_column else "C")
+            return read_npy(stream, info.file_size, where, KINDS[kind], ndim)

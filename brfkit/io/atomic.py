@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from brfkit.errors import BrfkitError
+from brfkit.io.streams import check_ordinary
 
 PathLike = str | os.PathLike[str]
 DAY = 86_400.0  # seconds, longer than any file takes to be written
@@ -135,7 +136,10 @@ def read_stored_zip(path: PathLike) -> dict[str, bytes]:
         BrfkitError: the file cannot be read, is not such an archive, or is damaged.
     """
     try:
+        check_ordinary(Path(path))
         size = Path(path).stat().st_size
+        if size == 0:
+            raise BrfkitError(f"{path} is empty")
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             names = {member.filename for member in members}
@@ -144,6 +148,8 @@ def read_stored_zip(path: PathLike) -> dict[str, bytes]:
             if sum(member.file_size for member in members) > size:
                 raise zipfile.BadZipFile("members larger than the file")
             return {member.filename: archive.read(member) for member in members}
+    except BrfkitError:
+        raise
     except OSError as error:
         raise BrfkitError(f"{path} cannot be read: {_reason(error)}") from error
     except Exception as error:  # zipfile lets anything through that damaged headers provoke

@@ -14,16 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brfkit.errors import BrfkitError
-from brfkit.io.streams import one_line
+from brfkit.io.npy import KINDS
+from brfkit.io.packing import SLACK, check_ratio
+from brfkit.io.streams import check_ordinary, one_line
+from brfkit.memory import check_memory
 
 if TYPE_CHECKING:
     import h5py
-
-KINDS = {"number": "biuf", "integer": "iu", "float": "f", "text": "SUO"}
-
-# Gzip packs at most 1032 to 1; what declares more is not there.
-_MAX_RATIO = 1100
-_SLACK = 1 << 16
 
 _HEAP = b"GCOL\x01\0\0\0"
 
@@ -38,11 +35,12 @@ def open_hdf5(path: Path, *, trusted: bool = False) -> Iterator[h5py.File]:
     """
     import h5py
 
-    if not path.is_file():
+    if not path.exists():
         raise BrfkitError(f"{path}: no such file")
     try:
+        check_ordinary(path)
         if not trusted:
-            _check_heaps(path)
+            largest_object(path)
         # Without locks: files may lie on shared or read-only disks.
         with h5py.File(path, "r", locking=False) as file:
             yield file
@@ -54,11 +52,16 @@ def open_hdf5(path: Path, *, trusted: bool = False) -> Iterator[h5py.File]:
         raise BrfkitError(f"{path}: not a readable HDF5 file, or a damaged one ({one_line(error)})") from error
 
 
-def _check_heaps(path: Path) -> None:
-    """BrfkitError where a heap of variable-length data holds an object of no size: the HDF5 library (2.0 and earlier)
-    would read it for ever. Format: "HDF5 File Format Specification", III.E."""
+def largest_object(path: Path) -> int:
+    """Bytes of the largest object of variable length in an HDF5 file.
+
+    Raises:
+        BrfkitError: the file is empty, or a heap of such objects holds one of no size: the HDF5 library (2.0 and
+            earlier) would read it for ever. Format: "HDF5 File Format Specification", III.E.
+    """
     if path.stat().st_size == 0:
-        raise BrfkitError(f"{path}: an empty file")
+        raise BrfkitError(f"{path} is empty")
+    largest = 0
     with path.open("rb") as raw, mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as content:
         begin = content.find(_HEAP)
         while begin >= 0:
@@ -69,7 +72,9 @@ def _check_heaps(path: Path) -> None:
                 at += length if index == 0 else 16 + (length + 7) // 8 * 8
                 if (index == 0 and length == 0) or at > end:
                     raise BrfkitError(f"{path}: a damaged HDF5 file, its variable-length data cannot be told apart")
+                largest = max(largest, length if index else 0)
             begin = content.find(_HEAP, begin + 8)
+    return largest
 
 
 def find_dataset(group: h5py.Group, name: str, path: Path) -> h5py.Dataset | None:
@@ -86,26 +91,30 @@ def find_dataset(group: h5py.Group, name: str, path: Path) -> h5py.Dataset | Non
     return found
 
 
-def check_dataset(dataset: h5py.Dataset, path: Path, kind: str, ndim: int | None = None) -> h5py.Dataset:
+def check_dataset(
+    dataset: h5py.Dataset, path: Path, kind: str, ndim: int | None = None, *, packed: bool = True
+) -> h5py.Dataset:
     """`dataset` itself if it holds what `kind` (a key of `KINDS`) says, has `ndim` dimensions and can be as large as
-    it claims, else BrfkitError."""
+    it claims, else BrfkitError; `packed` says whether it may be compressed."""
     name = dataset.name.lstrip("/")
     if dataset.shape is None or dataset.dtype.kind not in KINDS[kind]:
         raise BrfkitError(f"{path}: {name} holds {dataset.dtype}, {kind}s are needed")
     if ndim is not None and dataset.ndim != ndim:
         raise BrfkitError(f"{path}: {name} has shape {dataset.shape}, {ndim} dimensions are needed")
-    check_size(dataset, path)
+    check_size(dataset, path, packed=packed)
     return dataset
 
 
-def check_size(dataset: h5py.Dataset, path: Path) -> None:
-    """BrfkitError where a dataset declares more than its storage can hold."""
+def check_size(dataset: h5py.Dataset, path: Path, *, packed: bool = True) -> None:
+    """BrfkitError where a dataset declares more than its storage can hold, or than memory can."""
     declared = math.prod(dataset.shape) * dataset.dtype.itemsize
     stored = dataset.id.get_storage_size()
-    if declared > (_MAX_RATIO if dataset.compression else 1) * stored + _SLACK or stored > path.stat().st_size + _SLACK:
-        raise BrfkitError(
-            f"{path}: {dataset.name.lstrip('/')} declares the shape {dataset.shape}, {stored} bytes are stored"
-        )
+    where = f"{path}: {dataset.name.lstrip('/')}, of shape {dataset.shape},"
+    if stored > path.stat().st_size + SLACK:
+        raise BrfkitError(f"{where} declares more bytes than the file has")
+    check_ratio(declared, stored, where, packed=packed and bool(dataset.compression))
+    if declared > SLACK:
+        check_memory(declared, where)
 
 
 def read_array(group: h5py.Group, name: str, path: Path, kind: str, ndim: int | None = None) -> NDArray[Any] | None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
+import os
+import stat
 import struct
 import zipfile
 import zlib
@@ -24,11 +27,36 @@ MAX_UNPACKED = 1 << 33
 
 def read_bytes(path: Path, limit: int) -> bytearray:
     """The whole file, which must not be larger than `limit` bytes; BrfkitError where that fails."""
-    with readable(path), path.open("rb") as stream:
+    with open_file(path) as stream:
         content = read_exactly(stream, limit + 1)
     if len(content) > limit:
         raise BrfkitError(f"{path} is larger than the {limit} bytes that this kind of file can have")
     return content
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[IO[bytes]]:
+    """Opens an ordinary file for reading.
+
+    Raises:
+        BrfkitError: it cannot be read, or is none: a pipe waits for ever, a device has no end.
+    """
+    with readable(path):
+        check_ordinary(path)
+        with path.open("rb") as stream:
+            yield stream
+
+
+def check_ordinary(path: Path) -> None:
+    """Refuse what is there and is no ordinary file; OSError where nothing is there."""
+    try:
+        mode = path.stat().st_mode
+    except ValueError as error:  # a NUL in the name
+        raise BrfkitError(f"{path} cannot be read: {one_line(error)}") from None
+    if stat.S_ISDIR(mode):
+        raise BrfkitError(f"{path} cannot be read: {os.strerror(errno.EISDIR)}")
+    if not stat.S_ISREG(mode):
+        raise BrfkitError(f"{path} cannot be read: it is no ordinary file")
 
 
 @contextmanager
@@ -38,7 +66,7 @@ def open_unpacked(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         BrfkitError: the file cannot be read, or its packed data is damaged; also while the caller reads it.
     """
-    with readable(path), path.open("rb") as raw:
+    with open_file(path) as raw:
         magic = raw.read(4)
         raw.seek(0)
         if magic[:2] == _GZIP_MAGIC:
@@ -71,7 +99,7 @@ def _zip_member(raw: IO[bytes], path: Path) -> Iterator[IO[bytes]]:
 
 def is_packed(path: Path) -> bool:
     """Whether the file's first bytes are those of a gzip or zip file."""
-    with readable(path), path.open("rb") as raw:
+    with open_file(path) as raw:
         magic = raw.read(4)
     return magic[:2] == _GZIP_MAGIC or magic == _ZIP_MAGIC
 
@@ -95,7 +123,7 @@ def content_md5(path: Path) -> str:
 
 def file_digest(path: Path, algorithm: str = "md5") -> str:
     """Hash of the file as it is; `algorithm` is a name that hashlib knows. BrfkitError where it cannot be read."""
-    with readable(path), path.open("rb") as stream:
+    with open_file(path) as stream:
         return _digest(stream, algorithm, path)
 
 

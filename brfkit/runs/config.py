@@ -50,7 +50,11 @@ class DataConfig:
     limit_train: int | None = setting(None, "Take the first N training samples.", DATA, metavar="N", low=1)
     limit_test: int | None = setting(None, "Take the first N test samples.", DATA, metavar="N", low=1)
     permutation: str | None = setting(
-        None, "psmnist: order of the pixels (.npy); otherwise drawn from the seed.", DATA, metavar="FILE", path=True
+        None,
+        "psmnist: order of the pixels (.npy or .pt); otherwise drawn from the seed.",
+        DATA,
+        metavar="FILE",
+        path=True,
     )
     binning: str | None = setting(None, "Event data: keep every spike, or as published.", DATA, choices=BINNINGS)
     bin_width: float | None = setting(None, "Event data: length of a step (s).", DATA, low=0, low_open=True)

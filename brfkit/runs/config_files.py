@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from brfkit.errors import BrfkitError
+from brfkit.io.documents import parse_toml, read_json, read_toml
+
+__all__ = ["merge", "parse_toml", "read_config_file"]
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -20,22 +21,10 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_config_file(path: str | Path) -> dict[str, Any]:
-    """Sections from a ``.toml`` or ``.json`` file (the ``config.json`` of a run folder is one)."""
+    """Sections from a ``.toml`` or ``.json`` file (the ``config.json`` of a run folder is one).
+
+    Raises:
+        BrfkitError: the file cannot be read, or holds what no configuration can (:mod:`brfkit.io.documents`).
+    """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-        sections = json.loads(text) if path.suffix == ".json" else parse_toml(text)
-    except (OSError, ValueError) as error:  # both decoders raise kinds of ValueError
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise BrfkitError(f"{path} cannot be read: {reason}") from None
-    if not isinstance(sections, dict):
-        raise BrfkitError(f"{path} does not hold sections of keys and values")
-    return sections
-
-
-def parse_toml(text: str) -> dict[str, Any]:
-    try:
-        import tomllib
-    except ImportError:  # Python 3.10
-        import tomli as tomllib  # type: ignore[import-not-found,no-redef]
-    return tomllib.loads(text)
+    return read_json(path) if path.suffix == ".json" else read_toml(path)

@@ -18,12 +18,16 @@ from numpy.typing import NDArray
 from brfkit.checkpoints.lstm import load_lstm, save_lstm
 from brfkit.checkpoints.native import RUN_FILES, Checkpoint, load_checkpoint, save_checkpoint
 from brfkit.errors import BrfkitError
-from brfkit.io.atomic import atomic_path, atomic_write
+from brfkit.io.atomic import atomic_path, atomic_write, read_stored_zip
+from brfkit.io.documents import read_json
 from brfkit.io.locks import exclusive
+from brfkit.io.npy import KINDS, npy_array
+from brfkit.io.schema import check_values
 from brfkit.network import Network, Weights
 from brfkit.runs.config import Config, is_lstm
 from brfkit.runs.config_files import read_config_file
 from brfkit.runs.metrics import Row, read_metrics, write_metrics
+from brfkit.runs.schema import SCHEMAS
 
 CONFIG, METRICS, RESULT, PROVENANCE = "config.json", "metrics.csv", "result.json", "run.json"
 BEST, LAST = RUN_FILES
@@ -252,11 +256,12 @@ class RunFolder:
             there = f"{min(files)} to {max(files)}" if len(files) > 1 else ", ".join(map(str, files))
             raise BrfkitError(f"{self.path} has not kept epoch {epoch}; it has {len(files)} epochs, {there}")
         path = files[epoch]
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                weights = {name: archive[name] for name in archive.files if name in network.shapes()}
-        except Exception as error:  # damaged archives make NumPy and zipfile raise many kinds
-            raise BrfkitError(f"{path} cannot be read as weights ({type(error).__name__})") from None
+        members, shapes = read_stored_zip(path), network.shapes()
+        weights = {
+            name: npy_array(data, f"{path}: {name}", KINDS["float"])
+            for member, data in members.items()
+            if (name := member.removesuffix(".npy")) in shapes
+        }
         try:
             network.check(weights)
         except BrfkitError as error:
@@ -271,15 +276,13 @@ class RunFolder:
 def read_object(path: Path) -> dict[str, Any]:
     """A file with one JSON object; an empty one where there is no file.
 
+    What brfkit itself writes into ``run.json`` and ``result.json`` is checked (:mod:`brfkit.runs.schema`).
+
     Raises:
         BrfkitError: the file is damaged.
     """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return {}
-    except (OSError, ValueError) as error:
-        raise BrfkitError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise BrfkitError(f"{path} does not hold one JSON object")
+    values = read_json(path)
+    check_values(values, SCHEMAS.get(path.name, {}), str(path), required=())
     return values

@@ -10,8 +10,12 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from brfkit.checkpoints.schema import ROW
 from brfkit.errors import BrfkitError
 from brfkit.io.atomic import PathLike, atomic_write
+from brfkit.io.documents import MAX_BYTES
+from brfkit.io.schema import check_values
+from brfkit.io.streams import read_bytes
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
@@ -51,15 +55,35 @@ def write_metrics(path: PathLike, rows: Iterable[Row]) -> None:
 
 
 def read_metrics(path: PathLike) -> list[Row]:
-    """The rows of a ``metrics.csv``; a file that is none is a :class:`BrfkitError`."""
+    """The rows of a ``metrics.csv``.
+
+    Raises:
+        BrfkitError: it cannot be read, or holds what no run measures.
+    """
+    rows: list[Row] = []
     try:
-        with Path(path).open(newline="", encoding="utf-8") as stream:
-            reader = csv.reader(stream)
-            if tuple(next(reader, ())) != COLUMNS:
-                raise ValueError(f"its columns are not {', '.join(COLUMNS)}")
-            return [Row(int(epoch), split, *map(float, numbers)) for epoch, split, *numbers in reader]
-    except (OSError, ValueError, TypeError, csv.Error) as error:
-        raise BrfkitError(f"{path} cannot be read as metrics: {error}") from None
+        text = read_bytes(Path(path), MAX_BYTES).decode("utf-8")
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        if tuple(next(reader, ())) != COLUMNS:
+            raise ValueError(f"its columns are not {', '.join(COLUMNS)}")
+        for epoch, split, *numbers in reader:
+            row = Row(_epoch(epoch), split, *map(float, numbers))
+            check_values(row.to_values(), ROW, f"line {reader.line_num}")
+            rows.append(row)
+    except UnicodeDecodeError:
+        raise BrfkitError(f"{path} cannot be read as metrics: it is not UTF-8 text") from None
+    except (BrfkitError, ValueError, TypeError, csv.Error) as error:
+        message = str(error)
+        raise BrfkitError(
+            message if message.startswith(str(path)) else f"{path} cannot be read as metrics: {message[:200]}"
+        ) from None
+    return rows
+
+
+def _epoch(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise ValueError(f"{text[:40]!r} is no epoch")
+    return int(text)
 
 
 def stop_epoch(rows: Iterable[Row], accuracy: float) -> int | None:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brfkit.errors import BrfkitError
-from brfkit.io.atomic import PathLike, atomic_path, atomic_write
+from brfkit.io.atomic import PathLike, atomic_write
+from brfkit.io.hdf5_writing import written_hdf5
 
 SUFFIXES = (".npz", ".h5", ".csv")
 CSV_ROWS = 1000
@@ -46,19 +47,17 @@ def write_trace(path: PathLike, simulation: Traced, force: bool = False) -> None
         with atomic_write(path, "wb", force) as stream:
             np.savez(stream, **arrays)  # type: ignore[arg-type]
     elif suffix == ".h5":
-        with atomic_path(path, force) as temporary:
-            _write_h5(temporary, arrays, simulation.to_dict())
+        _write_h5(path, arrays, simulation.to_dict(), force)
     else:
         with atomic_write(path, "w", force) as stream:
             _write_csv(stream, arrays)
 
 
-def _write_h5(path: Path, arrays: Mapping[str, NDArray[Any]], summary: Mapping[str, Any]) -> None:
-    import h5py
-
-    with h5py.File(path, "w") as file:
+def _write_h5(path: PathLike, arrays: Mapping[str, NDArray[Any]], summary: Mapping[str, Any], force: bool) -> None:
+    with written_hdf5(path, force) as (file, disk):
         for name, values in arrays.items():
             file.create_dataset(name, data=values)
+            disk.check()
         for key, value in summary.items():
             file.attrs[key] = value if isinstance(value, str | int | float | bool) else json.dumps(value)
 

@@ -6,9 +6,11 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from brfkit.errors import BrfkitError
 from brfkit.runs.config import TrainingConfig
 
 _OPTIMIZERS = {
@@ -60,35 +62,45 @@ def restore_optimizer(
     """Bring back what :func:`optimizer_arrays` gave; other arrays (the permutation of psmnist) are passed by.
 
     Raises:
-        ValueError: it is not the state of such an optimiser of these parameters; fused kernels would not check that.
+        BrfkitError: it is not a state of this optimiser for these parameters.
     """
     own = {name: value for name, value in arrays.items() if name.startswith(_PREFIX)}
+    _check_state(optimizer, own, plain)
     values: dict[str, Any] = {name: torch.from_numpy(value.copy()) for name, value in own.items()}
     state: dict[int, dict[str, Any]] = {}
     for name, value in (values | dict(plain)).items():
         _, index, key = name.split("/")
         state.setdefault(int(index), {})[key] = value
-    _check_state(optimizer, state)
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-def _check_state(optimizer: torch.optim.Optimizer, state: Mapping[int, Mapping[str, Any]]) -> None:
-    """Compare names and shapes with those of a like optimiser after one step."""
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    probe = torch.nn.Parameter(torch.zeros(2, 3, dtype=parameters[0].dtype))
-    settings = {name: value for name, value in optimizer.param_groups[0].items() if name != "params"}
+def _check_state(optimizer: torch.optim.Optimizer, arrays: Mapping[str, NDArray], plain: Mapping[str, Any]) -> None:
+    """Compare a stored state with that which the optimiser makes of its parameters, of which all or none have one."""
+    wanted_arrays, wanted_plain = _first_state(optimizer)
+    for name in (*wanted_arrays, *wanted_plain) if arrays or plain else ():
+        if name not in arrays and name not in plain:
+            raise BrfkitError(f"the state of the optimiser has no {name}")
+    for name, value in arrays.items():
+        like = wanted_arrays.get(name)
+        if like is None or value.shape != like.shape or value.dtype != like.dtype:
+            raise BrfkitError(
+                f"the state of the optimiser does not fit: {name[:80]} is {value.dtype} of shape {value.shape}"
+            )
+        if np.isnan(value).any() or (name.endswith("/step") and not 0 <= float(value) < 1e15):
+            raise BrfkitError(f"the state of the optimiser is damaged: {name} holds what it cannot hold")
+    for name, number in plain.items():
+        if name not in wanted_plain or not isinstance(number, type(wanted_plain[name])):
+            raise BrfkitError(f"the state of the optimiser does not fit: {name[:80]!r} is {number!r:.60}")
+
+
+def _first_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, NDArray], dict[str, Any]]:
+    """The state that an optimiser of the same kind has after one step, for the names, shapes and types in it."""
+    settings = {key: value for key, value in optimizer.param_groups[0].items() if key != "params"}
+    like = [torch.zeros_like(p) for group in optimizer.param_groups for p in group["params"]]
+    for parameter in like:
+        parameter.grad = torch.zeros_like(parameter)
     kind: Any = type(optimizer)
-    like = kind([{"params": [probe], **settings}], lr=settings["lr"])
-    probe.grad = torch.zeros_like(probe)
-    like.step()
-    wanted = like.state_dict()["state"].get(0, {})
-    if state and state.keys() != set(range(len(parameters))):
-        raise ValueError("the state of the optimiser is of other parameters")
-    for index, values in state.items():
-        if values.keys() != wanted.keys():
-            raise ValueError(f"the state of the optimiser has {sorted(values)}, not {sorted(wanted)}")
-        for key, value in values.items():
-            shape = parameters[index].shape if getattr(wanted[key], "shape", None) == probe.shape else torch.Size()
-            if getattr(value, "shape", torch.Size()) != shape:
-                raise ValueError(f"{key} of the optimiser has shape {tuple(value.shape)}, not {tuple(shape)}")
+    other = kind([{"params": like, **settings}], lr=settings["lr"])
+    other.step()
+    return optimizer_arrays(other)

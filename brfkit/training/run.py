@@ -15,10 +15,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from brfkit.backends.base import Backend
+from brfkit.checkpoints.schema import RESUMED, TRAINER
 from brfkit.data import Dataset
 from brfkit.data.checks import check_trainable
 from brfkit.errors import BrfkitError
 from brfkit.evaluation import batches
+from brfkit.io.schema import check_values
 from brfkit.memory import peak_bytes
 from brfkit.runs.config import Config, is_lstm
 from brfkit.runs.datasets import load_dataset, split_validation
@@ -235,12 +237,15 @@ class _Epochs:
     def _restore(self, name: str) -> None:
         stored = self.folder.load(name)
         try:
+            check_values(stored.meta, RESUMED, "its values")
+            check_values(stored.meta["trainer"], TRAINER, "its state of the training", required=("optimizer", "epoch"))
             config = Config.from_dict(stored.meta["config"])
             rows = [Row.from_values(values) for values in stored.meta["rows"]]
             if config == self.config:
                 self.trainer.restore(stored.weights, stored.extra, stored.meta["trainer"])
-        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-            raise BrfkitError(f"{self.folder / name} cannot be resumed from ({error!r})") from None
+        except (BrfkitError, KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            reason = error if isinstance(error, BrfkitError) else repr(error)
+            raise BrfkitError(f"{self.folder / name} cannot be resumed from ({reason})") from None
         if config != self.config:
             raise _OtherRunError(f"{self.folder / name} was written by a run with other settings than {CONFIG} says")
         self.rows, self.saved = rows, len(rows)

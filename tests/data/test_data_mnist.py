@@ -115,7 +115,8 @@ def test_given_permutation(write_mnist: Write, tmp_path: Path) -> None:
         (np.r_[np.arange(783), 0], "not a permutation"),
         (np.arange(1, 785), "not a permutation"),
         (np.arange(784) - 1, "not a permutation"),
-        ("order.pt", "read from a .npy file"),
+        ("order.txt", "read from a .npy file of integers, or a .pt"),
+        ("missing.pt", "missing.pt cannot be read: No such file"),
         ("missing.npy", "missing.npy: no such file"),
     ],
 )

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from brfkit.analysis.landscape.directions import WEIGHTS, Directions, moving_weights, random_directions
 from brfkit.analysis.landscape.evaluate import PointEvaluator
 from brfkit.analysis.landscape.pca import pca_directions
-from brfkit.analysis.landscape.surface import Settings
+from brfkit.analysis.landscape.surface import MAX_POINTS, Settings
 from brfkit.analysis.landscape.trajectory import kept_files, kept_weights, match_loss
 from brfkit.checkpoints.native import Checkpoint, open_checkpoint
 from brfkit.data import Split
 from brfkit.errors import BrfkitError
 from brfkit.evaluation import BATCH_SIZE, batches
 from brfkit.events import Events
+from brfkit.io.streams import file_digest
 from brfkit.network import Weights
 from brfkit.subject import Subject, open_subject
 
@@ -53,8 +54,8 @@ class Request:
 
     def check(self) -> None:
         """Refuse what makes no surface."""
-        if self.points < 2:
-            raise BrfkitError(f"points must be at least 2, not {self.points}")
+        if not 2 <= self.points <= MAX_POINTS:
+            raise BrfkitError(f"points must be 2 to {MAX_POINTS}, not {self.points}")
         if not (np.isfinite(self.bound) and self.bound > 0):
             raise BrfkitError(f"bound must be positive, not {self.bound}")
         if self.sample_seed is not None and self.samples is None:
@@ -182,5 +183,5 @@ def data_sha256(split: Split) -> str:
 def _trajectory_sha256(checkpoint: str | Path) -> str:
     digest = hashlib.sha256()
     for epoch, file in kept_files(checkpoint).items():
-        digest.update(f"{epoch} ".encode() + hashlib.sha256(file.read_bytes()).digest())
+        digest.update(f"{epoch} ".encode() + bytes.fromhex(file_digest(file, "sha256")))
     return digest.hexdigest()

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from brfkit.analysis.landscape.directions import Directions
 from brfkit.analysis.landscape.surface import VALUES, Settings, Surface
 from brfkit.errors import BrfkitError
-from brfkit.io.atomic import PathLike, atomic_path
-from brfkit.io.hdf5 import find_dataset, open_hdf5, read_array
+from brfkit.io.atomic import PathLike
+from brfkit.io.documents import parse_json
+from brfkit.io.hdf5 import check_dataset, find_dataset, open_hdf5, read_array
+from brfkit.io.hdf5_writing import written_hdf5
 
 if TYPE_CHECKING:
     import h5py
@@ -43,9 +45,7 @@ def write_surface(path: PathLike, surface: Surface, force: bool = False) -> None
     Raises:
         BrfkitError: there is a file already and `force` is not set, or it cannot be written.
     """
-    import h5py
-
-    with atomic_path(path, force) as temporary, h5py.File(temporary, "w", locking=False) as file:
+    with written_hdf5(path, force) as (file, _):
         _write_attributes(file, surface)
         arrays: dict[str, NDArray[Any]] = {"alpha": surface.alpha, "beta": surface.beta}
         arrays |= {name: surface.grid(name) for name in VALUES}
@@ -75,48 +75,119 @@ def _write_attributes(file: h5py.File, surface: Surface) -> None:
 def read_surface(path: PathLike) -> Surface:
     """The surface that :func:`write_surface` wrote.
 
+    Everything in the file is checked before any of it is used: settings against
+    :data:`brfkit.analysis.landscape.surface.SCHEMA`, shapes of arrays against the settings, coordinates against what
+    the settings make of them, values against what can be measured.
+
     Raises:
         BrfkitError: the file cannot be read, is damaged or of another kind.
     """
     place = Path(path)
     with open_hdf5(place) as file:
-        if file.attrs.get("format") != FORMAT:
+        if not _is(file.attrs.get("format"), FORMAT):
             raise BrfkitError(f"{path} is not a surface of brfkit landscape")
-        if file.attrs.get("format_version") != VERSION:
+        if not _is(file.attrs.get("format_version"), VERSION):
             raise BrfkitError(f"{path} is a surface of another version of brfkit")
         try:
-            settings = Settings.from_dict(json.loads(str(file.attrs["settings"])))
-            if settings.points < 2 or settings.points > 1_000_000:
-                raise BrfkitError(f"{settings.points} points cannot be")
+            settings = read_settings(file.attrs.get("settings"))
+            shape = (settings.points, 1 if settings.line else settings.points)
+            values = {name: _array(file, name, place, "float", shape) for name in VALUES}
+            done = _array(file, "done", place, "boolean", shape)
+            centre = _array(file, "centre", place, "float", (len(VALUES),))
             surface = Surface(settings, _read_directions(file, place, 1 if settings.line else 2))
+            _check_axes(file, place, surface)
+            _fill(surface, values, done, centre)
         except (BrfkitError, TypeError, ValueError) as error:
-            raise BrfkitError(f"{path} is damaged: {error}") from None
-        _read_values(file, place, surface)
+            message = str(error).removeprefix(f"{path}: ")
+            raise BrfkitError(f"{path} is damaged: {message}") from None
     return surface
 
 
-def _read_values(file: h5py.File, path: Path, surface: Surface) -> None:
-    dataset = find_dataset(file, "done", path)
-    done = np.zeros(0) if dataset is None or dataset.shape != surface.shape else np.asarray(dataset[()])
-    centre = read_array(file, "centre", path, "float", 1)
-    grids = [read_array(file, name, path, "float", 2) for name in VALUES]
-    right = all(grid is not None and grid.shape == surface.shape for grid in grids) and done.dtype == bool
-    if not right or centre is None or centre.shape != (len(VALUES),):
-        raise BrfkitError(f"{path} is damaged: its arrays do not have the shape {surface.shape}")
-    surface.done[: surface.grid_size] = done.ravel()
-    surface.values[:, : surface.grid_size] = np.stack(grids).reshape(len(VALUES), -1)  # type: ignore[arg-type]
+def read_settings(text: object) -> Settings:
+    """Settings from the JSON text of a file.
+
+    Raises:
+        BrfkitError: they are no text, or not what a surface can have.
+    """
+    if not isinstance(text, str):
+        raise BrfkitError("its settings are no text")
+    return Settings.from_dict(parse_json(text, "its settings"))
+
+
+def _is(value: object, wanted: str | int) -> bool:
+    """Whether an attribute has a value; an array would compare item by item."""
+    return np.ndim(value) == 0 and bool(value == wanted)  # type: ignore[arg-type]
+
+
+def _array(file: h5py.File, name: str, path: Path, kind: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    """An array of exactly that shape, of which nothing is read before the shape is known."""
+    dataset = find_dataset(file, name, path)
+    if dataset is None:
+        raise BrfkitError(f"{name} is missing")
+    if dataset.shape != shape:
+        raise BrfkitError(f"{name} has shape {dataset.shape}, not {shape}")
+    array: NDArray[Any] = np.asarray(check_dataset(dataset, path, kind, len(shape), packed=False)[()])
+    return array if kind == "boolean" else array.astype(np.float64)
+
+
+def _check_axes(file: h5py.File, path: Path, surface: Surface) -> None:
+    for name, wanted in (("alpha", surface.alpha), ("beta", surface.beta)):
+        if not np.array_equal(_array(file, name, path, "float", wanted.shape), wanted):
+            raise BrfkitError(f"{name} does not go from -{surface.settings.bound:g} to {surface.settings.bound:g}")
+
+
+def _fill(surface: Surface, grids: dict[str, NDArray], done: NDArray[np.bool_], centre: NDArray[np.float64]) -> None:
+    values = np.stack([grids[name] for name in VALUES]).reshape(len(VALUES), -1)
+    known = done.ravel()
+    if not np.isnan(values[:, ~known]).all():
+        raise BrfkitError("it has values of points that are not done")
+    surface.done[: surface.grid_size] = known
+    surface.values[:, : surface.grid_size] = values
     if surface.centre_index == surface.grid_size:
         surface.values[:, -1] = centre
         surface.done[-1] = not np.isnan(centre[1])  # an accuracy is a number also where the loss is none
+    loss, accuracy, spikes = surface.values[:, surface.done]
+    if (loss < 0).any():
+        raise BrfkitError("it has a negative loss")
+    if not ((accuracy >= 0) & (accuracy <= 100)).all() or not ((spikes >= 0) & np.isfinite(spikes)).all():
+        raise BrfkitError("it has accuracies that are no percentages, or counts of spikes that are none")
 
 
 def _read_directions(file: h5py.File, path: Path, count: int) -> Directions:
+    import h5py
+
     vectors = []
     for group in _DIRECTIONS[:count]:
-        if group not in file or not len(file[group]):
+        if not isinstance(file.get(group), h5py.Group) or not len(file[group]):
             raise BrfkitError(f"{group} is missing")
         found = {str(name): read_array(file[group], str(name), path, "float") for name in file[group]}
-        vectors.append({name: value for name, value in found.items() if value is not None})
+        vectors.append({name: value.astype(np.float64) for name, value in found.items() if value is not None})
+    shapes = [{name: value.shape for name, value in vector.items()} for vector in vectors]
+    if any(shape != shapes[0] for shape in shapes) or not all(s and 0 not in s for s in shapes[0].values()):
+        raise BrfkitError("its directions do not fit each other")
+    if not all(np.isfinite(value).all() for vector in vectors for value in vector.values()):
+        raise BrfkitError("its directions hold values that are not finite")
+    if not all(name.isprintable() for name in shapes[0]):
+        raise BrfkitError("its directions have names that cannot be printed")
+    return Directions(tuple(vectors), *_read_trace(file, path, count))
+
+
+def _read_trace(
+    file: h5py.File, path: Path, count: int
+) -> tuple[NDArray[np.float64] | None, NDArray[np.int64] | None, tuple[float, ...] | None]:
+    """Path of training, its epochs, and the share of each direction; None each where there is none."""
     trace, epochs = read_array(file, "path", path, "float", 2), read_array(file, "path_epochs", path, "integer", 1)
     shares = file.attrs.get("path_shares")
-    return Directions(tuple(vectors), trace, epochs, None if shares is None else tuple(map(float, shares)))
+    if (trace is None) != (epochs is None):
+        raise BrfkitError("of path and path_epochs one is missing")
+    if trace is not None and epochs is not None:
+        if trace.shape != (len(epochs), count) or len(epochs) == 0 or not np.isfinite(trace).all():
+            raise BrfkitError(f"path has shape {trace.shape} and {len(epochs)} epochs, or values that are not finite")
+        if epochs.min() < 0 or (np.diff(epochs.astype(np.int64)) <= 0).any():
+            raise BrfkitError("path_epochs does not ascend")
+    if shares is None:
+        return trace, epochs, None
+    numbers = np.asarray(shares)
+    if numbers.dtype.kind != "f" or numbers.shape != (count,) or not ((numbers >= 0) & (numbers <= 1.001)).all():
+        raise BrfkitError(f"path_shares are not {count} shares")
+    return trace, epochs, tuple(map(float, numbers))

@@ -12,8 +12,12 @@ from numpy.typing import NDArray
 from brfkit import __version__
 from brfkit.analysis.landscape.directions import Directions
 from brfkit.errors import BrfkitError
+from brfkit.io.schema import COUNT, HASH, NUMBER, Value, check_values
+from brfkit.memory import check_memory
+from brfkit.task import WHERE
 
 VALUES = ("loss", "accuracy", "spikes_per_sample")
+MAX_POINTS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -63,9 +67,10 @@ class Settings:
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Settings:
-        """Settings from plain values; keys that are missing or unknown are a :class:`BrfkitError`."""
-        if values.keys() != {f.name for f in fields(Settings)}:
+        """Settings from plain values; what :data:`SCHEMA` does not know or allow is a :class:`BrfkitError`."""
+        if values.keys() != SCHEMA.keys():
             raise BrfkitError("its settings are not those of a surface")
+        check_values(values, SCHEMA, "its settings")
         return Settings(**values)
 
     def difference(self, other: Settings) -> str | None:
@@ -75,6 +80,38 @@ class Settings:
             if mine != its:
                 return f"{name} was {_short(its)} and is {_short(mine)} now"
         return None
+
+
+_COUNT = Value((int,), 1, 1 << 40)
+_SEED = Value((int,), 0)
+_NAME = Value((str,), length=4096)
+
+SCHEMA = {
+    "checkpoint": _NAME,
+    "checkpoint_sha256": HASH,
+    "neuron": _NAME,
+    "dataset": _NAME,
+    "data_sha256": HASH,
+    "split": Value((str,), choices=("test", "train")),
+    "samples": _COUNT,
+    "sample_seed": Value((int,), 0, none=True),
+    "seed": _SEED,
+    "points": Value((int,), 2, MAX_POINTS),
+    "bound": Value(NUMBER, 1e-100, 1e100),
+    "line": Value((bool,)),
+    "directions": Value((str,), choices=("filter", "pca")),
+    "parameters": _NAME,
+    "epoch": Value((int,), 0, none=True),
+    "trajectory_sha256": Value((str,), length=64, none=True),
+    "loss_on": Value((str,), choices=WHERE),
+    "accuracy_from": Value((str,), choices=WHERE),
+    "skip_steps": COUNT,
+    "dtype": Value((str,), choices=("float32", "float64")),
+    "backend": _NAME,
+    "batch_size": _COUNT,
+    "version": _NAME,
+}
+"""What the settings in a file may be."""
 
 
 def _short(value: object) -> str:
@@ -99,6 +136,9 @@ class Surface:
 
     def __init__(self, settings: Settings, directions: Directions) -> None:
         self.settings, self.directions = settings, directions
+        cells = settings.points ** (1 if settings.line else 2)
+        # Values and flags, as they are here, in the file and in the figures.
+        check_memory(cells * 100, f"a surface of {cells:,} points", "take fewer points")
         self.alpha = axis(settings.points, settings.bound)
         self.beta = np.zeros(1) if settings.line else self.alpha
         self.grid_size = len(self.alpha) * len(self.beta)

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from brfkit.cli.command import OUTPUT, cli_group, option
-from brfkit.cli.options import common, data_dir, print_json, print_table, style
+from brfkit.cli.options import common, data_dir, print_json, print_table, say, style
 from brfkit.cli.parameters import DatasetName
 from brfkit.cli.progress import progress
 
@@ -159,7 +159,7 @@ def show(
     if as_json:
         print_json({"dataset": name, "split": split, "samples": list(samples or (0, 1, 2)), "out": str(target)})
     else:
-        click.echo(str(target))
+        say(str(target))
 
 
 @command.command()

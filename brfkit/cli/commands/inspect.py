@@ -18,6 +18,7 @@ from brfkit.cli.options import (
     number,
     output,
     print_json,
+    say,
     split,
     style,
     trained_network,
@@ -136,21 +137,23 @@ def _report(found: Any, out: str | None, written: list[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from brfkit.io.text import markup
+
     summary = found.to_dict()
     title = f"{found.name}: {found.neuron} on {found.samples:,} {found.split} samples of {found.dataset}"
-    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+    table = Table(title=markup(title), title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
     table.add_column()
     for name in ("accuracy", "loss", "spikes_per_sample", "parameters"):
-        table.add_row(name, number(summary[name]))
+        table.add_row(name, markup(number(summary[name])))
     for name, layer in summary["layers"].items():
         for key, value in layer.items():
-            table.add_row(f"{name} {key}", _cell(value))
+            table.add_row(markup(f"{name} {key}"), markup(_cell(value)))
     for name, figures in summary["weights"].items():
-        table.add_row(name, "  ".join(f"{key} {value:.4g}" for key, value in figures.items()))
+        table.add_row(markup(name), markup("  ".join(f"{key} {value:.4g}" for key, value in figures.items())))
     Console().print(table)
     if out is not None:
-        click.echo(f"written to {out}: {', '.join(written)}")
+        say(f"written to {out}: {', '.join(written)}")
 
 
 def _cell(value: Any) -> str:

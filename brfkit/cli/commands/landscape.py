@@ -22,6 +22,7 @@ from brfkit.cli.options import (
     print_json,
     print_table,
     print_written,
+    say,
     split,
 )
 from brfkit.cli.parameters import CheckpointPath
@@ -207,7 +208,7 @@ def _one(checkpoint: str, out: str | None, crew: Crew | None, **options: Any) ->
         except KeyboardInterrupt:
             if out is not None and Path(out).exists() and (crew is None or crew.writes):
                 done = read_surface(out).done
-                click.echo(f"{out} holds {done.sum()} of {len(done)} points; --resume goes on", err=True)
+                say(f"{out} holds {done.sum()} of {len(done)} points; --resume goes on", err=True)
             raise
 
 

@@ -8,7 +8,7 @@ import click
 
 from brfkit.cli.command import OUTPUT, cli_command, option
 from brfkit.cli.commands.robustness import NAMES
-from brfkit.cli.options import common, computing, data_dir, limit_threads, print_json, trained_network
+from brfkit.cli.options import common, computing, data_dir, limit_threads, print_json, say, trained_network
 from brfkit.cli.progress import progress
 
 SECTIONS = ("run", "curves", "inspect", "robustness", "gradients", "landscape")
@@ -67,7 +67,7 @@ def command(checkpoint: str, as_json: bool, **options: Any) -> None:
     options["perturbations"] = tuple(dict.fromkeys(options["perturbations"]))
     made = report(checkpoint, watch=progress, **options)
     for name, reason in made.skipped.items():
-        click.echo(f"{name} is not in the report: {reason}", err=True)
+        say(f"{name} is not in the report: {reason}", err=True)
     if as_json:
         print_json(made.to_dict())
     else:
@@ -79,4 +79,4 @@ def _report(made: Any) -> None:
 
     rows = {**made.headline, "sections": ", ".join(made.sections), "figures": len(made.figures)}
     print_table(f"Report of {made.checkpoint}", {**rows, "size (KiB)": made.size // 1024, "seconds": made.seconds})
-    click.echo(f"written: {made.out}")
+    say(f"written: {made.out}")

@@ -17,6 +17,7 @@ from brfkit.cli.options import (
     output,
     print_json,
     print_written,
+    say,
     trained_network,
 )
 from brfkit.cli.progress import progress
@@ -88,8 +89,10 @@ def _report(result: Any) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from brfkit.io.text import markup
+
     title = f"{result.perturbation.name}, {result.neuron} on {result.samples:,} samples of {result.dataset}"
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table = Table(title=markup(title), title_justify="left", box=None, padding=(0, 2, 0, 0))
     for name in ("level", "accuracy %", "± std", "loss", "spikes per sample"):
         table.add_column(name, justify="right")
     columns = (result.levels, result.mean("accuracy"), result.std("accuracy"), result.mean("loss"),
@@ -98,4 +101,4 @@ def _report(result: Any) -> None:
         table.add_row(f"{level:g}", f"{accuracy:.2f}", f"{std:.2f}", f"{loss:.4g}", f"{spikes:,.1f}")
     console = Console()
     console.print(table)
-    click.echo(f"level: {result.perturbation.level}; {result.seconds:.1f} s")
+    say(f"level: {result.perturbation.level}; {result.seconds:.1f} s")

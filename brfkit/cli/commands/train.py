@@ -22,6 +22,7 @@ from brfkit.cli.options import (
     part_flags,
     print_json,
     print_table,
+    say,
 )
 from brfkit.cli.parameters import PresetName
 from brfkit.cli.progress import TrainingProgress
@@ -106,7 +107,7 @@ def _stopping_at_sigterm() -> Iterator[None]:
     try:
         yield
     except _Terminated:
-        click.echo("Terminated; --resume goes on after the last finished epoch.", err=True)
+        say("Terminated; --resume goes on after the last finished epoch.", err=True)
         raise click.exceptions.Exit(TERMINATED) from None
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -158,7 +159,7 @@ def _several(config: Any, folder: Path, options: dict[str, Any], run_one: Any, w
 
     def announced(settings: Any, run_dir: Path, resume: bool) -> dict[str, Any]:
         if world.first:
-            click.echo(f"seed {settings.training.seed}: {run_dir}", err=True)
+            say(f"seed {settings.training.seed}: {run_dir}", err=True)
         return run_one(settings, run_dir, resume)
 
     how = {name: options[name] for name in ("resume", "force")}
