@@ -20,8 +20,8 @@ Written by `make docs` from the commands themselves; a test compares it with the
 
 Exit codes: 0 done; 1 an error, told in one line `Error: …`; 2 wrong usage; 130 interrupted.
 """
-_SETTINGS = """`--config FILE` (TOML or JSON) and `--set SECTION.KEY=VALUE` take these keys; lists may be written `[128, 64]`
-or `128,64`. A preset, the file, `--set` and options come in this order, each over the one before it."""
+_SETTINGS = """`--config FILE` (TOML or JSON) and `--set SECTION.KEY=VALUE` take these keys; lists may be written
+`[128, 64]` or `128,64`. A preset, the file, `--set` and options come in this order, each over the one before it."""
 
 
 def reference() -> str:
