@@ -13,6 +13,9 @@ from brfkit.errors import BrfkitError
 
 MAX_STEPS = 100_000
 
+UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
+"""Units of time in which a file may state spike times, in seconds."""
+
 # Times written as decimal multiples of the bin width must not fall below their edge: 0.3 / 0.1 is 2.9999999999999996.
 _EDGE = 1e-9
 
@@ -26,7 +29,7 @@ class Binning:
     within 1e-9 bins of an edge stands on it.
 
     Attributes:
-        width: length of a bin in seconds (the unit of the times).
+        width: length of a bin in seconds (or in the unit of the times, where that is another of its own).
         steps: number of bins T; None takes as many as the data set's longest recording needs.
         align: count time from the first spike of each recording, not from its start.
         counts: a channel that spikes n times in a bin counts n; otherwise it counts once.
@@ -36,6 +39,7 @@ class Binning:
         published: the rule of the published code in place of the one above, bit for bit: step t holds the spikes with
             ``time <= t * width`` that are in no earlier step, compared in the times' own type (float16 in SHD); unit 0
             is left out, unit k goes to channel units - k, so that channel 0 stays silent.
+        unit: in which the file states its times, ``"s"``, ``"ms"`` or ``"us"``.
 
     Raises:
         BrfkitError: a width or number of steps out of range, or settings that contradict `published`.
@@ -48,6 +52,7 @@ class Binning:
     late: Literal["clamp", "drop"] = "clamp"
     order: Literal["stored", "reversed"] = "stored"
     published: bool = False
+    unit: Literal["s", "ms", "us"] = "s"
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.width) and self.width > 0):
@@ -58,10 +63,17 @@ class Binning:
             raise BrfkitError(f"late spikes can be put into the last bin (clamp) or left out (drop), not {self.late!r}")
         if self.order not in ("stored", "reversed"):
             raise BrfkitError(f"the channel order can be stored or reversed, not {self.order!r}")
+        if self.unit not in UNITS:
+            raise BrfkitError(f"the unit of time can be {', '.join(UNITS)}, not {self.unit!r}")
         if self.published and (self.align or self.counts or self.late != "drop" or self.order != "reversed"):
             raise BrfkitError(
                 "the published binning neither aligns nor counts, drops late spikes and reverses channels"
             )
+
+    @property
+    def file_width(self) -> float:
+        """Length of a bin in the unit of the file's times."""
+        return self.width / UNITS[self.unit]
 
     def steps_for(self, duration: float) -> int:
         """Number of bins T: `steps`, or what a recording of `duration` (in the unit of `width`) needs."""
@@ -134,7 +146,7 @@ def _steps(
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """The step of each spike, and which spikes are kept."""
     if binning.published:
-        edges = (np.arange(steps) * binning.width).astype(times.dtype)
+        edges = (np.arange(steps) * binning.file_width).astype(times.dtype)
         if times.dtype == np.float16:  # the same numbers and order, compared by the processor itself
             edges, times = edges.astype(np.float32), times.astype(np.float32)
         step = np.searchsorted(edges, times, side="left")
@@ -143,7 +155,7 @@ def _steps(
     if first is not None:
         time -= first
     with np.errstate(over="ignore"):  # what becomes infinite is late
-        position = np.floor(time / binning.width + _EDGE)
+        position = np.floor(time / binning.file_width + _EDGE)
     keep = position < steps if binning.late == "drop" else np.ones(len(times), bool)
     return np.minimum(position, steps - 1).astype(np.int64), keep
 

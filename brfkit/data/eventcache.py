@@ -6,6 +6,7 @@ int64 [N], ``speaker`` int64 [N] and ``class_names`` where known; attributes ``f
 
 from __future__ import annotations
 
+import logging
 import secrets
 import shutil
 import time
@@ -18,18 +19,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brfkit.data.base import EventSplit
-from brfkit.data.binning import Binning, bin_events
+from brfkit.data.binning import UNITS, Binning, bin_events
 from brfkit.data.formats.hdspikes import Labels, read_hdspikes
 from brfkit.errors import BrfkitError
 from brfkit.io.hdf5 import open_hdf5, read_array, read_names
 from brfkit.io.hdf5_writing import DiskFile, written_hdf5
 from brfkit.io.paths import cache_dir
 from brfkit.io.streams import MAX_UNPACKED, file_digest, is_packed, one_line, open_unpacked
+from brfkit.memory import check_memory
+
+log = logging.getLogger(__name__)
 
 FORMAT = 1
 _STORED = 1 << 16  # elements of a chunk on disk
 _AT_ONCE = 1 << 20  # spikes that are binned at once
 _COPY = 1 << 22
+_TOO_LONG = 20  # times the length that a recording has at most
+_MANY_CELLS = 1 << 26
+_CELLS_PER_SPIKE = 1000
 
 
 def event_cache_path(source: Path) -> Path:
@@ -53,14 +60,13 @@ def read_events(
     Raises:
         BrfkitError: the file is damaged or holds anything else (see `read_hdspikes`), or the cache cannot be written.
     """
-    steps = binning.steps_for(duration)
     cache = event_cache_path(source)
     if cache.is_file():
         with suppress(_Stale):
-            return _binned(cache, channels, classes, steps, binning, limit)
+            return _binned(cache, source, channels, classes, duration, binning, limit)
     _prepare(source, cache, channels, classes)
     try:
-        return _binned(cache, channels, classes, steps, binning, limit)
+        return _binned(cache, source, channels, classes, duration, binning, limit)
     except _Stale as error:
         raise BrfkitError(f"the cache {cache} cannot be read back ({error}); is the disk damaged?") from error
 
@@ -136,10 +142,12 @@ def _write(parts: Iterator[Any], path: Path, source: Path) -> None:
     labels = next(parts)
     assert isinstance(labels, Labels)
     counts: list[NDArray[np.int64]] = []
+    dropped = 0
     with written_hdf5(path, force=True, libver="v110") as (file, disk):
         flat: dict[str, Any] = {}
-        for times, units, spikes in parts:
+        for times, units, spikes, lost in parts:
             counts.append(spikes)
+            dropped += lost
             _check_disk(disk, path)
             for name, values in (("times", times), ("units", units)):
                 if name not in flat:
@@ -149,6 +157,9 @@ def _write(parts: Iterator[Any], path: Path, source: Path) -> None:
                 end = len(flat[name])
                 flat[name].resize((end + len(values),))
                 flat[name][end:] = values
+        if dropped:
+            log.warning("%s: %d of %d spikes have no finite time and are left out", source, dropped,
+                        dropped + sum(int(c.sum()) for c in counts))  # fmt: skip
         offsets = np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(np.int64)
         small: dict[str, Any] = {"offsets": offsets, "labels": labels.y, "speaker": labels.speaker}
         if labels.class_names is not None:
@@ -172,10 +183,14 @@ def _check_disk(disk: DiskFile, path: Path) -> None:
         ) from error
 
 
-def _binned(cache: Path, channels: int, classes: int, steps: int, binning: Binning, limit: int | None) -> EventSplit:
+def _binned(
+    cache: Path, source: Path, channels: int, classes: int, duration: float, binning: Binning, limit: int | None
+) -> EventSplit:
+    steps = binning.steps_for(duration)
     try:
         with open_hdf5(cache, trusted=True) as file:
             offsets, y, speaker, names = _index(file, cache, classes, limit)
+            _check_unit(file, offsets, duration, binning, source)
             binner = Binner(offsets, channels, steps, binning)
             for begin, end in binner.portions():
                 part = slice(offsets[begin], offsets[end])
@@ -184,7 +199,7 @@ def _binned(cache: Path, channels: int, classes: int, steps: int, binning: Binni
                     raise _Stale("units out of range")
                 binner.add(file["times"][part], units, begin, end)
             return binner.split(y, speaker, names)
-    except _TooManyBins:
+    except _Refused:
         raise
     except BrfkitError as error:
         raise _Stale(str(error)) from error
@@ -209,8 +224,28 @@ def _index(file: Any, cache: Path, classes: int, limit: int | None) -> tuple[Any
     return offsets[: n + 1], y[:n], None if speaker is None else speaker[:n], names
 
 
-class _TooManyBins(BrfkitError):
-    pass
+class _Refused(BrfkitError):
+    """What is asked for cannot be; the cache is all right."""
+
+
+def _check_unit(file: Any, offsets: NDArray[np.int64], duration: float, binning: Binning, source: Path) -> None:
+    """Refuse times that are far beyond any recording in the unit that they are said to have."""
+    until = offsets[: int(np.searchsorted(offsets, _AT_ONCE))]
+    if len(until) < 2:
+        until = offsets[:2]
+    filled = until[:-1][np.diff(until) > 0]
+    if len(filled) == 0:
+        return
+    last = np.maximum.reduceat(file["times"][: until[-1]].astype(np.float64), filled)
+    length = float(np.median(last))
+    if length * UNITS[binning.unit] <= _TOO_LONG * duration:
+        return
+    like = next((unit for unit, size in UNITS.items() if length * size <= _TOO_LONG * duration), None)
+    advice = "its times are in no unit that is known" if like is None else f"they look like {like} (--time-unit {like})"
+    raise _Refused(
+        f"{source}: recordings end at about {length:g} {binning.unit}, those of this data set within {duration:g} s; "
+        f"{advice}"
+    )
 
 
 class Binner:
@@ -219,8 +254,19 @@ class Binner:
     def __init__(self, offsets: NDArray[np.int64], channels: int, steps: int, binning: Binning) -> None:
         self.offsets, self.channels, self.steps, self.binning = offsets, channels, steps, binning
         recordings = len(offsets) - 1
-        if recordings * (steps + 1) > 1 << 31:
-            raise _TooManyBins(f"{recordings} recordings of {steps} bins are too many; take wider bins")
+        spikes = int(offsets[-1] - offsets[0])
+        cells = recordings * (steps + 1)
+        if cells > 1 << 31:
+            raise _Refused(f"{recordings} recordings of {steps} bins are too many; take wider bins")
+        if cells > _MANY_CELLS and cells > _CELLS_PER_SPIKE * spikes:
+            raise _Refused(
+                f"{recordings:,} recordings of {steps:,} bins hold {spikes:,} spikes in all, which is next to nothing "
+                "but empty steps; take wider bins or fewer steps"
+            )
+        try:
+            check_memory(4 * cells + 4 * spikes, f"{recordings:,} recordings of {steps:,} bins", "take wider bins")
+        except BrfkitError as error:
+            raise _Refused(str(error)) from None
         self._indices = np.empty(offsets[-1] - offsets[0], np.uint16 if channels <= 1 << 16 else np.int32)
         self._indptr = np.zeros((recordings, steps + 1), np.int32)
         self._filled = 0

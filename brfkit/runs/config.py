@@ -61,6 +61,9 @@ class DataConfig:
     bins: int | None = setting(None, "Event data: number of steps.", DATA, low=1)
     bin_counts: bool | None = setting(None, "Event data: whether several spikes of a channel in a step add up.")
     bin_align: bool | None = setting(None, "Event data: whether a recording begins with its first spike.")
+    time_unit: str | None = setting(
+        None, "Event data: unit of the times in the file.  [default: s]", DATA, choices=("s", "ms", "us")
+    )
     test_fraction: float | None = setting(
         None, "Custom data set without a test part: share of its samples that becomes one.", DATA,
         low=0, high=1, low_open=True, high_open=True,

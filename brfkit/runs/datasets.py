@@ -16,7 +16,13 @@ _SPLIT_STREAM = 1
 
 def get_binning(data: DataConfig) -> Binning | None:
     """The binning of event data, or None where the data set's own is wanted."""
-    given = {"width": data.bin_width, "steps": data.bins, "counts": data.bin_counts, "align": data.bin_align}
+    given = {
+        "width": data.bin_width,
+        "steps": data.bins,
+        "counts": data.bin_counts,
+        "align": data.bin_align,
+        "unit": data.time_unit,
+    }
     changed = {name: value for name, value in given.items() if value is not None}
     if data.binning is None and not changed:
         return None

@@ -281,3 +281,25 @@ def test_generated_data_need_no_files(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(BrfkitError, match="unknown data set"):
         fetch("nothing", tmp_path)
+
+
+def test_a_planted_link_is_not_followed(spec: DataSpec, server: FileServer, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.txt"
+    mine.write_text("dear")
+    part = tmp_path / "made" / "a.bin.gz.part"
+    part.parent.mkdir()
+    for plant, message in ((part.symlink_to, "is a link"), (part.hardlink_to, "has a second name")):
+        plant(mine)
+        with pytest.raises(BrfkitError, match=message):
+            fetch("made", tmp_path, patience=PATIENCE)
+        assert mine.read_text() == "dear"
+        part.unlink()
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("scheme", ["ftp", "http"])
+def test_no_password_in_an_error(scheme: str, spec: DataSpec, tmp_path: Path) -> None:
+    with pytest.raises(BrfkitError) as caught:
+        fetch("made", tmp_path, mirror=f"{scheme}://me:se%20cret@127.0.0.1:9/", patience=PATIENCE)
+    assert "cret" not in str(caught.value)
+    assert "127.0.0.1:9" in str(caught.value)

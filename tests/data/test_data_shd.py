@@ -293,7 +293,7 @@ def without(name: str) -> dict[str, Any]:
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "nan": (times(1, [np.nan]) | {"units": [np.zeros(len(t), "u2") for t in times(1, [0])["times"]]}, "time nan"),
+    "nan": (times(1, [np.nan]) | {"units": [np.zeros(len(t), "u2") for t in times(1, [0])["times"]]}, "recording 1 has no spike with"),
     "negative": (
         times(1, [-0.5]) | {"units": [np.zeros(len(t), "u2") for t in times(1, [0])["times"]]},
         "recording 1 holds the spike time -0.5",
@@ -388,6 +388,77 @@ def test_binning_only_where_it_belongs(binning: Any, write_mnist: Write) -> None
         load("smnist", data_dir=write_mnist(), binning=binning)
     with pytest.raises(BrfkitError, match="has a test part"):
         load("tones", test_fraction=0.1)
+
+
+def spoiled(count: int) -> dict[str, Any]:
+    """Recordings of which some spikes have no finite time."""
+    content = recordings(samples=60)
+    filled = [n for n, row in enumerate(content["times"]) if len(row) > 20]
+    for k in range(count):
+        content["times"][filled[k % len(filled)]][k // len(filled)] = (np.nan, np.inf, -np.inf)[k % 3]
+    return content
+
+
+def test_a_few_times_that_are_not_finite_are_dropped_counted_and_told_once(
+    write_shd: Write, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = spoiled(20)
+    root = write_shd(content)
+    total = sum(map(len, content["times"]))
+    part = load("shd", data_dir=root, splits=["train"]).train
+    x, _ = part.batch(range(len(part)))
+    assert len(x.indices) == total - 20
+    assert [r.message for r in caplog.records] == [
+        f"{root / 'shd' / 'shd_train.h5'}: 20 of {total} spikes have no finite time and are left out"
+    ]
+    caplog.clear()
+    load("shd", data_dir=root, splits=["train"])
+    assert not caplog.records
+
+
+def test_more_than_one_in_a_hundred_is_an_error(write_shd: Write, cache: Path) -> None:
+    with pytest.raises(BrfkitError, match="spikes have no finite time; is the file damaged"):
+        load("shd", data_dir=write_shd(spoiled(100)), splits=["train"])
+    assert list(cache.iterdir()) == []
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("ms", 1e3), ("us", 1e6)])
+def test_times_in_another_unit_are_found_out(unit: Any, factor: float, write_shd: Write, cache: Path) -> None:
+    content = recordings()
+    seconds = [row.astype(np.float64) for row in content["times"]]
+    content["times"] = [(row * factor).astype(np.float64) for row in seconds]
+    root = write_shd(content)
+    for _ in range(2):  # before the cache is made, and from it
+        with pytest.raises(BrfkitError, match=rf"they look like {unit} \(--time-unit {unit}\)"):
+            load("shd", data_dir=root, splits=["train"])
+    found = load("shd", data_dir=root, splits=["train"], binning=Binning(unit=unit)).train
+    with pytest.raises(BrfkitError, match="they look like"):
+        load("shd", data_dir=root, splits=["train"], binning=Binning())
+    same = load("shd", data_dir=write_shd(recordings() | {"times": seconds}), splits=["train"]).train
+    (x, _), (y, _) = found.batch(range(12)), same.batch(range(12))
+    np.testing.assert_array_equal(x.indptr, y.indptr)
+    np.testing.assert_array_equal(x.indices, y.indices)
+
+
+def test_recordings_that_share_their_spikes_are_refused(write_shd: Write, cache: Path) -> None:
+    """256 references to one object of a heap would be read 256 times."""
+    root = write_shd(recordings())
+    path = root / "shd" / "shd_train.h5"
+    with h5py.File(path, "r+") as file:
+        places = []
+        for name, dtype in (("times", np.float16), ("units", np.uint16)):
+            del file[f"spikes/{name}"]
+            data = file.create_dataset(f"spikes/{name}", (256,), h5py.vlen_dtype(dtype))
+            data[0] = np.zeros(10_000, dtype)
+            places.append(data.id.get_offset())
+        del file["labels"], file["extra/speaker"]
+        file["labels"] = np.zeros(256, int)
+    content = bytearray(path.read_bytes())
+    for at in places:
+        content[at : at + 16 * 256] = content[at : at + 16] * 256
+    path.write_bytes(content)
+    with pytest.raises(BrfkitError, match="more spikes than the file has bytes for"):
+        load("shd", data_dir=root, splits=["train"])
 
 
 def test_bins_too_many_to_hold(write_shd: Write, cache: Path) -> None:

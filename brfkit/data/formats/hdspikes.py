@@ -11,7 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brfkit.errors import BrfkitError
-from brfkit.io.hdf5 import check_dataset, check_size, find_dataset, open_hdf5, read_array, read_names
+from brfkit.io.hdf5 import (
+    check_dataset,
+    check_size,
+    find_dataset,
+    largest_object,
+    open_hdf5,
+    read_array,
+    read_names,
+)
 
 if TYPE_CHECKING:
     import h5py
@@ -35,8 +43,12 @@ class Labels:
     class_names: tuple[str, ...] | None
 
 
-Chunk = tuple[NDArray[Any], NDArray[np.uint16], NDArray[np.int64]]
-"""Times [S] in the file's own float type, units uint16 [S], and the number of spikes of each recording [n]."""
+Chunk = tuple[NDArray[Any], NDArray[np.uint16], NDArray[np.int64], int]
+"""Times [S] in the file's own float type, units uint16 [S], the number of spikes of each recording [n], and how many
+spikes were dropped because their times are not finite."""
+
+_READ_AT_ONCE = 1 << 26  # bytes
+_MAX_LOST = 0.01
 
 
 def read_hdspikes(path: Path, channels: int, classes: int) -> Iterator[Labels | Chunk]:
@@ -48,23 +60,37 @@ def read_hdspikes(path: Path, channels: int, classes: int) -> Iterator[Labels | 
         channels: units are in ``range(channels)``.
         classes: labels are in ``range(classes)``.
 
+    Spikes whose time is not finite are dropped, as some published files have them.
+
     Raises:
-        BrfkitError: the file cannot be read, lacks something, or holds what is no recording: times that are negative
-            or not finite, units or labels out of range, not as many units as times.
+        BrfkitError: the file cannot be read, lacks something, or holds what is no recording: negative times, units or
+            labels out of range, not as many units as times; more than 1 % of the spikes, or all of a recording, would
+            be dropped; or its recordings share their spikes, so that a few bytes stand for many.
     """
+    largest = largest_object(path) if path.exists() else 0
+    together = max(1, min(_CHUNK, _READ_AT_ONCE // max(largest, 1)))
     with open_hdf5(path) as file:
         labels = _labels(file, path, classes)
         times = _ragged(file, "spikes/times", path, "f")
         units = _ragged(file, "spikes/units", path, "iu")
+        times_size, units_size = (_item_type(d).itemsize for d in (times, units))
         samples = len(labels.y)
         if len(times) != samples or len(units) != samples:
             raise BrfkitError(
                 f"{path}: {samples} labels, {len(times)} recordings in spikes/times and {len(units)} in spikes/units"
             )
         yield labels
-        for begin in range(0, samples, _CHUNK):
-            rows = slice(begin, begin + _CHUNK)
-            yield _chunk(times[rows], units[rows], begin, path, channels)
+        size, kept, dropped = 0, 0, 0
+        for begin in range(0, samples, together):
+            rows = slice(begin, begin + together)
+            chunk = _chunk(times[rows], units[rows], begin, path, channels)
+            kept, dropped = kept + len(chunk[0]), dropped + chunk[3]
+            size += (len(chunk[0]) + chunk[3]) * (times_size + units_size)
+            if size > path.stat().st_size:
+                raise BrfkitError(f"{path}: its recordings hold more spikes than the file has bytes for")
+            yield chunk
+        if dropped > _MAX_LOST * (kept + dropped):
+            raise BrfkitError(f"{path}: {dropped} of {kept + dropped} spikes have no finite time; is the file damaged?")
 
 
 def _labels(file: h5py.File, path: Path, classes: int) -> Labels:
@@ -105,9 +131,9 @@ def _chunk(times: NDArray[Any], units: NDArray[Any], begin: int, path: Path, cha
         n = int(np.argmax(differs if differs.any() else counts))
         raise BrfkitError(f"{path}: recording {begin + n} has {len(times[n])} times and {len(units[n])} units")
     flat_times, flat_units = np.concatenate(times), np.concatenate(units)
-    bad = ~(np.isfinite(flat_times) & (flat_times >= 0))
-    if bad.any():
-        k = int(np.argmax(bad))
+    negative = flat_times < 0
+    if (negative & np.isfinite(flat_times)).any():
+        k = int(np.argmax(negative & np.isfinite(flat_times)))
         raise BrfkitError(
             f"{path}: recording {_owner(counts, k, begin)} holds the spike time {flat_times[k]}, which is no time"
         )
@@ -117,7 +143,22 @@ def _chunk(times: NDArray[Any], units: NDArray[Any], begin: int, path: Path, cha
             f"{path}: recording {_owner(counts, k, begin)} holds the unit {flat_units[k]}, "
             f"only 0..{channels - 1} are possible"
         )
-    return flat_times, flat_units.astype(np.uint16), counts
+    finite = np.isfinite(flat_times)
+    if finite.all():
+        return flat_times, flat_units.astype(np.uint16), counts, 0
+    ends = np.concatenate([[0], np.cumsum(finite)])[np.concatenate([[0], np.cumsum(counts)])]
+    left = np.diff(ends)
+    if (left[counts > 0] == 0).any():
+        n = int(np.argmax((left == 0) & (counts > 0)))
+        raise BrfkitError(f"{path}: recording {begin + n} has no spike with a finite time; is the file damaged?")
+    return flat_times[finite], flat_units[finite].astype(np.uint16), left, int((~finite).sum())
+
+
+def _item_type(dataset: h5py.Dataset) -> np.dtype[Any]:
+    """Type of the items of a dataset of lists."""
+    import h5py
+
+    return np.dtype(h5py.check_vlen_dtype(dataset.dtype))
 
 
 def _owner(counts: NDArray[np.int64], spike: int, begin: int) -> int:

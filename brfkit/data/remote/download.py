@@ -9,11 +9,13 @@ from __future__ import annotations
 import errno
 import os
 import re
+import stat
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from brfkit.errors import BrfkitError
 from brfkit.io.streams import one_line
@@ -85,8 +87,19 @@ def download(url: str, part: Path, patience: Patience, progress: Progress) -> No
 
 
 def _opened(part: Path) -> IO[bytes]:
-    """The file opened at its end, for this process alone."""
-    out = part.open("ab", buffering=0)
+    """The file opened at its end, for this process alone; a link in its place is not followed."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        number = os.open(part, flags, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise BrfkitError(f"{part} is a link, which is not followed; delete it") from None
+        raise
+    out = os.fdopen(number, "r+b", buffering=0)
+    found = os.fstat(number)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        out.close()
+        raise BrfkitError(f"{part} is no ordinary file, or has a second name; delete it")
     try:
         import fcntl
 
@@ -122,11 +135,21 @@ def _attempt(url: str, out: IO[bytes], patience: Patience, progress: Progress) -
             raise DownloadFailed("no connection") from error
         raise _Broken("the connection broke") from error
     except requests.exceptions.RequestException as error:
-        raise DownloadFailed(one_line(error)) from error
+        raise DownloadFailed(without_password(one_line(error), url)) from error
     except ReadTimeoutError as error:
         raise _Broken("the connection stalled") from error
     except HTTPError as error:
         raise _Broken("the connection broke") from error
+
+
+def without_password(text: str, url: str) -> str:
+    """`text` without what `url` says of a user, wherever it stands."""
+    user, _, _ = urlsplit(url).netloc.rpartition("@")
+    password = user.partition(":")[2]
+    for secret in (user, unquote(user), password, unquote(password)):
+        if secret:
+            text = text.replace(f"{secret}@", "").replace(secret, "***")
+    return text
 
 
 def _begin(response: requests.Response, out: IO[bytes], have: int) -> int | None:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from brfkit.data.base import DataFile
 from brfkit.data.files import data_folder
 from brfkit.data.registry import check_file, dataset_spec
-from brfkit.data.remote.download import DownloadFailed, Patience, download
+from brfkit.data.remote.download import DownloadFailed, Patience, download, without_password
 from brfkit.errors import BrfkitError
 from brfkit.io.streams import content_md5, file_digest
 
@@ -69,7 +69,10 @@ def fetch(
     """
     facts = dataset_spec(ALIASES.get(name, name))
     if mirror is not None and urlsplit(mirror).scheme not in ("http", "https"):
-        raise BrfkitError(f"the mirror must be an address that begins with https:// or http://, not {mirror!r}")
+        raise BrfkitError(
+            "the mirror must be an address that begins with https:// or http://, not "
+            f"{without_password(mirror, mirror)!r}"
+        )
     folder = data_folder(data_dir) / str(facts.folder)
     done = []
     for file in facts.files:
@@ -116,7 +119,7 @@ def _fetch_file(
             part.replace(target)
             return target
         except DownloadFailed as error:
-            reasons.append(f"{urlsplit(url).netloc}: {error}")
+            reasons.append(f"{urlsplit(url).netloc.rpartition('@')[2]}: {error}")
         except OSError as error:
             raise BrfkitError(f"{target} cannot be written: {error.strerror}") from error
         finally:
