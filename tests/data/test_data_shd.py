@@ -293,7 +293,10 @@ def without(name: str) -> dict[str, Any]:
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "nan": (times(1, [np.nan]) | {"units": [np.zeros(len(t), "u2") for t in times(1, [0])["times"]]}, "recording 1 has no spike with"),
+    "nan": (
+        times(1, [np.nan]) | {"units": [np.zeros(len(t), "u2") for t in times(1, [0])["times"]]},
+        "recording 1 has no spike with",
+    ),
     "negative": (
         times(1, [-0.5]) | {"units": [np.zeros(len(t), "u2") for t in times(1, [0])["times"]]},
         "recording 1 holds the spike time -0.5",

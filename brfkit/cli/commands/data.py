@@ -166,12 +166,23 @@ def show(
 @click.argument("records", nargs=-1, required=True, type=click.Path())
 @option("--out", type=click.Path(), metavar="FILE", panel=OUTPUT, required=True, help="Data set to write (.npz).")
 @option("--delta", type=click.FloatRange(0, min_open=True), default=0.1, show_default=True, help="Level distance.")
-@option("--steps", type=click.IntRange(1), default=1300, show_default=True, help="Length of a sample.")
-@option("--annotator", default="q1c", show_default=True, help="Suffix of the annotation files.")
+@option("--steps", type=click.IntRange(1), help="Length of a sample.  [default: 1300; per beat: 256]")
+@option("--annotations", "--annotator", default="q1c", show_default=True, metavar="EXT",
+        help="Suffix of the annotation files: q1c has waves, atr has beats.")  # fmt: skip
+@option("--labels", type=click.Choice(["wave", "step", "beat"]),
+        help="A wave for each step; the class of the beat for each step; a window and a class for each beat.  "
+             "[default: wave for q1c, else beat]")  # fmt: skip
 @option("--force", is_flag=True, panel=OUTPUT, help="Overwrite the file.")
 @common
 def encode(
-    records: tuple[str, ...], out: str, delta: float, steps: int, annotator: str, force: bool, as_json: bool
+    records: tuple[str, ...],
+    out: str,
+    delta: float,
+    steps: int | None,
+    annotations: str,
+    labels: str | None,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Encode raw ECG recordings (WFDB) by level crossing as a data set of one's own.
 
@@ -179,19 +190,30 @@ def encode(
 
     \b
     brfkit data encode qtdb/sel100 qtdb/sel102 --out qtdb.npz
-    brfkit train --dataset qtdb.npz --test-fraction 0.2
+    brfkit data encode mitdb/100 --annotations atr --labels beat --out beats.npz
+    brfkit train --dataset beats.npz --test-fraction 0.2
     """
     import numpy as np
 
-    from brfkit.data.ecg import ECG
+    from brfkit.data.ecg import CLASS_NAMES
+    from brfkit.data.formats.beats import encode_beats
     from brfkit.data.formats.levelcross import encode_records
     from brfkit.io.atomic import atomic_write, check_writable
 
     check_writable(out, force)
-    split = encode_records(records, delta=delta, steps=steps, annotator=annotator)
+    labels = labels or ("wave" if annotations == "q1c" else "beat")
+    steps = steps or (256 if labels == "beat" else 1300)
+    if labels == "wave":
+        split = encode_records(records, delta=delta, steps=steps, annotator=annotations)
+        names: tuple[str, ...] = CLASS_NAMES
+    else:
+        split, names = encode_beats(records, delta=delta, steps=steps, annotations=annotations, labels=labels)
+    arrays = {"x_train": split.x, "y_train": split.y, "class_names": np.array(names)}
+    if split.groups is not None:
+        arrays["groups_train"] = split.groups
     with atomic_write(out, force=force) as stream:
-        np.savez_compressed(stream, x_train=split.x, y_train=split.y, class_names=np.array(ECG.class_names))
-    counts = {"samples": len(split), "steps": steps, "records": len(records), "out": out}
+        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+    counts = {"samples": len(split), "steps": steps, "classes": len(names), "records": len(records), "out": out}
     if as_json:
         print_json(counts)
     else:

@@ -168,7 +168,7 @@ def encode_records(
         raise BrfkitError(f"a sample needs at least one step, not {steps}")
     parts = []
     for number, record in enumerate(records):
-        signal, samples, symbols = _read_record(record, annotator)
+        signal, samples, symbols = read_record(record, annotator)
         x, y = windows(level_cross(signal, delta), wave_labels(samples, symbols, len(signal)), steps)
         parts.append((x, y, np.full(len(x), number, np.int64)))
     if not any(len(x) for x, _, _ in parts):
@@ -177,7 +177,8 @@ def encode_records(
     return DenseSplit(x, y, groups=groups)
 
 
-def _read_record(record: str | Path, annotator: str) -> tuple[NDArray[np.float64], list[int], list[str]]:
+def read_record(record: str | Path, annotator: str) -> tuple[NDArray[np.float64], list[int], list[str]]:
+    """The signal [N, 2] of a WFDB record, missing values filled, and positions and symbols of its annotations."""
     try:
         import wfdb
     except ImportError as error:
