@@ -9,7 +9,7 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-slow check format bench gpu-check docs build clean
+.PHONY: demo test test-cold test-slow check format bench gpu-check docs build clean
 
 $(INSTALLED): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -28,6 +28,10 @@ test: $(INSTALLED)  ## Style, types and all tests but the slow ones.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --numprocesses $(JOBS) --dist loadfile
+
+# BRFKIT_CACHE_DIR holds kernels, cubins and shims of earlier runs; without it, they lie in the user's cache folder.
+test-cold: $(INSTALLED)  ## The same with nothing compiled beforehand.
+	cache=$$(mktemp -d) && trap 'rm -rf "$$cache"' EXIT && BRFKIT_CACHE_DIR=$$cache $(MAKE) test
 
 test-slow: $(INSTALLED)  ## Whole test sets and end-to-end training: minutes to hours.
 	$(BIN)/python -m pytest -m slow

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
+import sys
 
 import h5py
 import numpy as np
 import pytest
 
 from brfkit.neurons import NEURONS, get_surrogate
+
+from .conftest import environment
 
 KEYS = ["neuron", "backend", "steps", "neurons", "spikes", "firing_rate", "diverged", "seconds"]
 
@@ -110,15 +115,28 @@ def test_a_seed_repeats_the_noise(command, tmp_path):
     assert noise("1", "a.csv") == noise("1", "b.csv") != noise("2", "c.csv")
 
 
-def test_an_interrupt_leaves_no_file(start, tmp_path):
-    import signal
-    import time
+READY = """
+import sys
+from brfkit.backends.reference import ReferenceBackend
+from brfkit.cli import main
+scan = ReferenceBackend._scan
+def announced(self, call):
+    print("ready", file=sys.stderr, flush=True)
+    return scan(self, call)
+ReferenceBackend._scan = announced
+main(sys.argv[1:])
+"""
 
-    child = start("simulate", "--backend", "reference", "--steps", "3000000", "--out", str(tmp_path / "x.npz"))
-    time.sleep(2.0)
-    assert child.poll() is None
-    child.send_signal(signal.SIGINT)
-    out, err = child.communicate(timeout=30)
+
+def test_an_interrupt_leaves_no_file(tmp_path):
+    arguments = ("simulate", "--backend", "reference", "--steps", "3000000", "--out", str(tmp_path / "x.npz"))
+    with subprocess.Popen(
+        [sys.executable, "-c", READY, *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
+    ) as child:  # fmt: skip
+        assert child.stderr.readline() == "ready\n"
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=30)
     assert child.returncode == 130
     assert out == ""
     assert "Traceback" not in err

@@ -9,7 +9,10 @@ from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from brfkit.backends.code_cache import CodeCache
 from brfkit.backends.cupy_gpu.options import options
+
+RESULTS = CodeCache("nvrtc-tests", ".bin")
 
 _ENTRY = re.compile(r"Compiling entry function '(\w+)'")
 _SPILLS = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
@@ -39,7 +42,32 @@ def library() -> ctypes.CDLL | None:
 
 
 def compile_cubin(source: str, architecture: str) -> tuple[bytes, dict[str, Usage]]:
-    """Machine code of a source text, and what its kernels use; a log of errors is an AssertionError."""
+    """Machine code of a source text, and what its kernels use; a log of errors is an AssertionError.
+
+    Both are kept in the cache folder under the digest of text, options and version.
+    """
+    key = RESULTS.key(architecture, (source, *options(architecture), _version()))
+    kept = RESULTS.read(key)
+    if kept is None:
+        cubin, log = _compile(source, architecture)
+        RESULTS.write(key, log.encode() + b"\0" + cubin)
+    else:
+        text, _, cubin = kept.partition(b"\0")
+        log = text.decode()
+    return cubin, _usage(log)
+
+
+@lru_cache(maxsize=1)
+def _version() -> str:
+    nvrtc = library()
+    assert nvrtc is not None
+    major, minor = ctypes.c_int(), ctypes.c_int()
+    _check(nvrtc, nvrtc.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor)))
+    return f"{major.value}.{minor.value} {nvrtc._name}"
+
+
+def _compile(source: str, architecture: str) -> tuple[bytes, str]:
+    """Machine code and the compiler's log."""
     nvrtc = library()
     assert nvrtc is not None
     program = ctypes.c_void_p()
@@ -49,7 +77,7 @@ def compile_cubin(source: str, architecture: str) -> tuple[bytes, dict[str, Usag
         code = nvrtc.nvrtcCompileProgram(program, len(given), (ctypes.c_char_p * len(given))(*given))
         log = _bytes(nvrtc, program, "ProgramLog").decode(errors="replace").strip("\0\n")
         assert code == 0, f"{architecture}: {log[:4000]}"
-        return _bytes(nvrtc, program, "CUBIN"), _usage(log)
+        return _bytes(nvrtc, program, "CUBIN"), log
     finally:
         nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
 

@@ -31,7 +31,7 @@ GUARD = 256
 PATTERN = 0xA5
 ORDERS = {"ascending": 0, "descending": 1, "shuffled": 2}
 # The order of additions is the source's only if g++ does not contract them, as --fmad=false has it for CUDA.
-FLAGS = ["-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared", "-w", f"-I{SHIM}"]
+FLAGS = ["-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared", "-w"]
 
 
 def missing() -> str | None:
@@ -59,13 +59,20 @@ def _fibers() -> ctypes.CDLL:
     return ctypes.CDLL(str(_build(text, SHIM / "fibers.cpp", [])), mode=ctypes.RTLD_GLOBAL)
 
 
+@lru_cache(maxsize=1)
+def _compiler() -> str:
+    return subprocess.run(["g++", "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
+
+
 def _build(text: str, source: Path, more: list[str]) -> Path:
     folder = cache_dir() / "shim"
     folder.mkdir(parents=True, exist_ok=True)
-    library = folder / f"{hashlib.sha256((text + ' '.join(FLAGS)).encode()).hexdigest()[:20]}.so"
+    # By content, not by the place of the checkout, so that the next checkout finds it too.
+    content = "\n".join((text, *FLAGS, _compiler()))
+    library = folder / f"{hashlib.sha256(content.encode()).hexdigest()[:20]}.so"
     if not library.exists():
         made = library.with_suffix(f".{os.getpid()}.tmp")  # other processes of the tests may build it too
-        command = ["g++", *FLAGS, str(source), *more, "-o", str(made)]
+        command = ["g++", *FLAGS, f"-I{SHIM}", str(source), *more, "-o", str(made)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[:4000]
         made.replace(library)
