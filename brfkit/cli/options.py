@@ -15,11 +15,16 @@ from brfkit.cli.checks import PICTURES, integer, suffix
 from brfkit.cli.command import COMPUTING, DATA, GENERAL, OUTPUT, option
 from brfkit.cli.parameters import CheckpointPath, DatasetName, NeuronName
 from brfkit.io.text import markup, visible
+from brfkit.neurons import NEURONS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# Parts of BRF that can be switched off, and what the neuron is then without.
-PARTS = {"refractory": "the refractory threshold", "smooth_reset": "the smooth reset", "divergence_boundary": "p(ω)"}
+# Parts that can be switched off, and what their neurons are then without.
+PARTS = {
+    part.name: f"{', '.join(n.name.upper() for n in NEURONS.values() if part in n.options)} without {part.without}."
+    for neuron in NEURONS.values()
+    for part in neuron.options
+}
 DTYPES = ("float32", "float64")
 BACKENDS = ("auto", "numba", "cupy", "torch", "reference")
 
@@ -200,12 +205,12 @@ def discretisation(function: F) -> F:
 
 
 def part_flags(panel: str | None = None) -> Callable[[F], F]:
-    """``--no-refractory``, ``--no-smooth-reset`` and ``--no-divergence-boundary``."""
+    """A flag for every part of a neuron that can be switched off, such as ``--no-refractory``."""
 
     def decorate(function: F) -> F:
         for name, what in reversed(PARTS.items()):
             flag = f"--no-{name.replace('_', '-')}"
-            function = option(flag, is_flag=True, panel=panel, help=f"BRF without {what}.")(function)
+            function = option(flag, is_flag=True, panel=panel, help=what)(function)
         return function
 
     return decorate

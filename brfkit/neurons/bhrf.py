@@ -5,7 +5,7 @@ from __future__ import annotations
 from brfkit.neurons.brf import GAMMA
 from brfkit.neurons.ops import spike
 from brfkit.neurons.rf import B_OFFSET, OMEGA
-from brfkit.neurons.spec import Neuron
+from brfkit.neurons.spec import Neuron, ThresholdTerm
 
 
 def derive(omega, b_offset, dt):  # type: ignore[no-untyped-def]
@@ -34,6 +34,7 @@ BHRF = Neuron(
     step=step,
     constants={"theta": 1.0, "gamma": 0.9},
     trainable=(GAMMA,),
+    threshold_terms=(ThresholdTerm("q", before=True),),
     equations=(
         "b_t = δω²/2 + |b'| + q_{t-1}",
         "v_t = v_{t-1} + δ u_{t-1}",

@@ -17,7 +17,7 @@ from brfkit.neurons.oscillator import (
     unbounded,
 )
 from brfkit.neurons.rf import B_OFFSET, DISCRETISATIONS, OMEGA
-from brfkit.neurons.spec import Discretisation, Neuron, Option, Trainable
+from brfkit.neurons.spec import Discretisation, Neuron, Option, ThresholdTerm, Trainable
 
 Function = Callable[..., Any]
 
@@ -69,9 +69,9 @@ BRF = Neuron(
     step=step,
     constants={"theta": 1.0, "gamma": 0.9},
     options=(
-        Option("refractory", "q raises the threshold (RP)"),
-        Option("smooth_reset", "q raises the damping (SR)"),
-        Option("divergence_boundary", "p(ω) keeps the discrete oscillator from diverging (DB)"),
+        Option("refractory", "q raises the threshold (RP)", "the refractory threshold"),
+        Option("smooth_reset", "q raises the damping (SR)", "the smooth reset"),
+        Option("divergence_boundary", "p(ω) keeps the discrete oscillator from diverging (DB)", "p(ω)"),
     ),
     discretisations={
         "euler": _balanced("euler", below_one, euler_boundary, BOUND),
@@ -79,6 +79,7 @@ BRF = Neuron(
         "exact": _balanced("exact", unbounded, no_growth, None),
     },
     trainable=(GAMMA,),
+    threshold_terms=(ThresholdTerm("q", before=True, option="refractory"),),
     equations=(
         "b_t = p(ω) - |b'| - q_{t-1},   p(ω) = (-1 + √(1 - (δω)²)) / δ",
         "u_t = u_{t-1} + δ (b_t u_{t-1} - ω v_{t-1} + I_t)",

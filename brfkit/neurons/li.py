@@ -32,6 +32,7 @@ LI = Neuron(
     derive=derive,
     step=step,
     surrogate=None,
+    memoryless={"tau_mem": 1e-3},  # α = exp(-1000) is 0
     equations=("u_t = α u_{t-1} + (1 - α) I_t,   α = exp(-1/|τ_mem|)",),
 )
 
@@ -45,5 +46,6 @@ LI_SIGMOID = Neuron(
     derive=derive_sigmoid,
     step=step,
     surrogate=None,
+    memoryless={"tau_mem": -80.0},  # α is 1e-35
     equations=("u_t = α u_{t-1} + (1 - α) I_t,   α = 1 / (1 + exp(-τ))",),
 )

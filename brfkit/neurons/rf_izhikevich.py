@@ -26,6 +26,7 @@ RF_IZHIKEVICH = Neuron(
     step=step,
     constants={"theta": 1.0},
     discretisations=DISCRETISATIONS,
+    membrane="v",
     equations=(
         "u_t = u_{t-1} + δ (b u_{t-1} - ω v_{t-1} + I_t),   b = -|b'|",
         "v_t = v_{t-1} + δ (ω u_{t-1} + b v_{t-1})",

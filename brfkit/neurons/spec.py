@@ -84,11 +84,36 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Option:
-    """A part of a neuron that can be switched off (for ablations)."""
+    """A part of a neuron that can be switched off (for ablations).
+
+    Attributes:
+        name: in code and configuration; the command line has ``--no-<name>``.
+        doc: one line.
+        without: what a neuron lacks where the part is off, for the flag's help.
+        default: whether it is on.
+    """
 
     name: str
     doc: str
+    without: str = ""
     default: bool = True
+
+
+@dataclass(frozen=True)
+class ThresholdTerm:
+    """What is added to θ in the comparison that makes the spike, for pictures of the threshold.
+
+    Attributes:
+        state: symbol of the state that is added.
+        factor: name of the constant by which it is multiplied; None for 1.
+        before: whether the state before the step is meant, not the one after it.
+        option: part of the neuron without which it is not added; None always adds it.
+    """
+
+    state: str
+    factor: str | None = None
+    before: bool = False
+    option: str | None = None
 
 
 @dataclass(frozen=True)
@@ -152,6 +177,10 @@ class Neuron:
         trainable: constants that can be trained.
         surrogate: name of the default surrogate gradient; None for a neuron without spikes.
         equations: the model in the notation of the papers, one line each.
+        membrane: symbol of the state that is compared with the threshold, and shown where one is shown.
+        threshold_terms: what raises the threshold above θ.
+        memoryless: values of the parameters at which a leaky integrator follows its input within one step; empty for
+            neurons that cannot.
     """
 
     name: str
@@ -168,6 +197,9 @@ class Neuron:
     discretisations: Mapping[str, Discretisation] = field(default_factory=dict)
     trainable: tuple[Trainable, ...] = ()
     surrogate: str | None = "double_gaussian"
+    membrane: str = "u"
+    threshold_terms: tuple[ThresholdTerm, ...] = ()
+    memoryless: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def spiking(self) -> bool:

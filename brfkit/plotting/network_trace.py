@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from brfkit.analysis.network.simulate import NetworkSimulation
 from brfkit.neurons import get_neuron
 from brfkit.plotting.style import BLACK, BLUE, figure, tidy
-from brfkit.plotting.traces import POINTS, SPIKING_STATE, TIME, VECTOR_POINTS, limits, line
+from brfkit.plotting.traces import POINTS, TIME, VECTOR_POINTS, limits, line
 
 MANY_CLASSES = 12
 
@@ -111,7 +111,7 @@ def _chosen(simulation: NetworkSimulation, layer: str) -> int:
 
 
 def _active(ax: Any, simulation: NetworkSimulation, layer: str, index: int) -> None:
-    symbol = SPIKING_STATE.get(simulation.neuron, "u")
+    symbol = get_neuron(simulation.neuron).membrane
     values = simulation.states[f"{layer}.{symbol}"][:, index]
     line(ax, simulation.t, values, color=BLUE, linewidth=1.1)
     fired = simulation.states[f"{layer}.z"][:, index] > 0
@@ -128,7 +128,7 @@ def _plane(ax: Any, simulation: NetworkSimulation, layer: str, index: int) -> No
     reach = 1.08 * max(float(np.abs(u[finite]).max(initial=0)), float(np.abs(v[finite]).max(initial=0)), 1e-12)
     theta = get_neuron(simulation.neuron).constants.get("theta")
     if theta is not None and theta < reach:
-        along = ax.axhline if SPIKING_STATE.get(simulation.neuron) == "v" else ax.axvline
+        along = ax.axhline if get_neuron(simulation.neuron).membrane == "v" else ax.axvline
         along(theta, color=BLACK, linestyle="--", linewidth=1.0, label="θ at rest")
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1), fontsize=8, frameon=False, borderpad=0.1)
     ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", ylabel="v")

@@ -17,8 +17,6 @@ POINTS = 4000
 STRETCHES = 800
 VECTOR_POINTS = 20_000
 TRACES = 3
-# The state that is compared with the threshold, where it is not u.
-SPIKING_STATE = {"rf-izhikevich": "v"}
 
 
 def trace_figure(simulation: Simulation) -> Any:
@@ -28,15 +26,15 @@ def trace_figure(simulation: Simulation) -> Any:
 
 
 def threshold(simulation: Simulation, index: int) -> NDArray[np.float64] | None:
-    """The threshold that a neuron's membrane meets at every step, (steps,): θ, raised by q_{t-1} or by β a_t."""
+    """The threshold that a neuron's membrane meets at every step, (steps,): θ and what raises it."""
     constants, states = simulation.constants, simulation.states
     if "theta" not in constants:
         return None
     level = np.full(simulation.steps, constants["theta"])
-    if "q" in states and simulation.options.get("refractory", True):
-        level[1:] += states["q"][:-1, index]
-    if "a" in states and "beta" in constants:
-        level += constants["beta"] * states["a"][:, index]
+    for term in get_neuron(simulation.neuron).threshold_terms:
+        if term.option is None or simulation.options[term.option]:
+            raised = states[term.state][:, index] * (1.0 if term.factor is None else constants[term.factor])
+            level[term.before :] += raised[: len(raised) - term.before]
     return level
 
 
@@ -146,7 +144,7 @@ def _state(ax: Any, simulation: Simulation, symbol: str, colour: str) -> None:
     t, values = simulation.t, simulation.states[symbol][:, 0]
     line(ax, t, values, color=colour, linewidth=1.3, label=symbol)
     shown = [values]
-    if simulation.z is not None and symbol == SPIKING_STATE.get(simulation.neuron, "u"):
+    if simulation.z is not None and symbol == get_neuron(simulation.neuron).membrane:
         level = threshold(simulation, 0)
         if level is not None:
             line(ax, t, level, color=BLACK, linestyle="--", linewidth=1.0, label="threshold")
@@ -179,7 +177,7 @@ def _plane(fig: Any, ax: Any, simulation: Simulation, index: int = 0, bar: bool 
     ax.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel="u", ylabel="v", aspect="equal")
     theta = simulation.constants.get("theta")
     if theta is not None and simulation.z is not None and abs(theta) < reach:
-        along = ax.axhline if SPIKING_STATE.get(simulation.neuron) == "v" else ax.axvline
+        along = ax.axhline if get_neuron(simulation.neuron).membrane == "v" else ax.axvline
         along(theta, color=BLACK, linestyle="--", linewidth=1.0, label="θ at rest")
     tidy(ax)
     ax.locator_params(nbins=5)

@@ -17,8 +17,6 @@ from brfkit.events import Events
 from brfkit.network import Network
 
 _DROPOUT_STREAM, _SPIKE_STREAM = 3, 6
-# Trained numbers of a readout that forgets everything within a step: its decay α is 0, or 1e-35.
-_FORGETTING = {"li": 1e-3, "li-sigmoid": -80.0}
 
 
 def drop_input(
@@ -88,9 +86,9 @@ class RateProbe:
 
     def __init__(self, network: Network) -> None:
         readout = network.layers[-1]
-        if len(network.layers) != 2 or readout.neuron not in _FORGETTING:
+        if len(network.layers) != 2 or not readout.spec.memoryless:
             raise BrfkitError("training.rate_penalty needs one hidden layer and a leaky-integrator readout")
-        self._name, self._forgetting = readout.name, _FORGETTING[readout.neuron]
+        self._name, self._memoryless = readout.name, readout.spec.memoryless
         self.network = replace(network, layers=(network.layers[0], replace(readout, units=readout.units + 1)))
 
     def extend(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -99,7 +97,7 @@ class RateProbe:
         hidden = w_in.shape[1]
         more = {
             "w_in": torch.full((1, hidden), 1.0 / hidden, dtype=w_in.dtype),
-            "tau_mem": torch.full((1,), self._forgetting, dtype=w_in.dtype),
+            **{name: torch.full((1,), value, dtype=w_in.dtype) for name, value in self._memoryless.items()},
             "bias": torch.zeros(1, dtype=w_in.dtype),
         }
         names = {f"{self._name}.{name}": value for name, value in more.items()}
