@@ -118,6 +118,7 @@ def _with_trained(derive: Program, trained: Sequence[Trainable]) -> Program:
         tuple(builder.statements),
         (*derive.outputs, *values),
         (*derive.output_names, *names),
+        derive.notes,
     )
 
 

@@ -44,7 +44,8 @@ def parse(function: Callable[..., Any], fixed: Mapping[str, Fixed] | None = None
     statements = tuple(_renamed(builder.statements, parser.wanted, inputs))
     rename = {s.target: new.target for s, new in zip(builder.statements, statements, strict=True)}
     outputs = tuple(rename.get(o, o) if isinstance(o, str) else o for o in outputs)
-    return Program(function.__name__, inputs, statements, outputs, names).without_dead_code()
+    notes = {rename.get(target, target): text for target, text in parser.notes.items()}
+    return Program(function.__name__, inputs, statements, outputs, names, notes).without_dead_code()
 
 
 def _renamed(statements: list[Statement], wanted: Mapping[str, str], inputs: tuple[str, ...]) -> Iterator[Statement]:
@@ -83,6 +84,7 @@ class _Parser:
         self.arguments = [a.arg for a in definition.args.args]
         self.names = {node.id for node in ast.walk(definition) if isinstance(node, ast.Name)}.union(self.arguments)
         self.wanted: dict[str, str] = {}
+        self.notes: dict[str, str] = {}
 
     def run(
         self, builder: Builder, values: dict[str, Operand], functions: Mapping[str, Callable[..., Any]]
@@ -91,13 +93,22 @@ class _Parser:
         self._builder, self._values, self._functions = builder, values, functions
         *body, last = self._definition.body
         for node in body:
+            first = len(builder.statements)
             self._assign(node)
+            self._note(first, node)
         if not isinstance(last, ast.Return) or last.value is None:
             raise self._error(last, "the last line must be return")
         elements = last.value.elts if isinstance(last.value, ast.Tuple) else [last.value]
+        first = len(builder.statements)
         outputs = tuple(self._expression(e) for e in elements)
+        self._note(first, last)
         self.wanted |= {value: name for name, value in self._values.items() if isinstance(value, str)}
         return outputs, tuple(e.id if isinstance(e, ast.Name) else f"out{i}" for i, e in enumerate(elements))
+
+    def _note(self, first: int, node: ast.stmt) -> None:
+        """Keep the source of what was emitted from number ``first`` on; what a called function noted stays."""
+        for statement in self._builder.statements[first:]:
+            self.notes.setdefault(statement.target, ast.unparse(node))
 
     def _assign(self, node: ast.stmt) -> None:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
@@ -126,6 +137,7 @@ class _Parser:
             raise self._error(node, f"{name} takes {len(parser.arguments)} values, not {len(node.args)}")
         arguments = [self._expression(a) for a in node.args]
         outputs, _ = parser.run(self._builder, dict(zip(parser.arguments, arguments, strict=True)), {})
+        self.notes |= parser.notes
         if len(outputs) != count:
             raise self._error(node, f"{name} returns {len(outputs)} values, not {count}")
         given = {a for a in arguments if isinstance(a, str)}

@@ -7,8 +7,8 @@ leave behind are folded away, and statements that nobody reads are dropped.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from brfkit.codegen.operations import OPERATIONS, Operand
 
@@ -26,13 +26,17 @@ class Statement:
 
 @dataclass(frozen=True)
 class Program:
-    """Straight-line code with named inputs and outputs, every name assigned once."""
+    """Straight-line code with named inputs and outputs, every name assigned once.
+
+    ``notes`` has for targets the statement of the source from which they come; no text depends on it but listings.
+    """
 
     name: str
     inputs: tuple[str, ...]
     statements: tuple[Statement, ...]
     outputs: tuple[Operand, ...]
     output_names: tuple[str, ...]
+    notes: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def reads(self) -> set[str]:
         """Names that statements and outputs use."""
@@ -47,7 +51,7 @@ class Program:
             if statement.target in needed:
                 kept.append(statement)
                 needed.update(arg for arg in statement.args if isinstance(arg, str))
-        return Program(self.name, self.inputs, tuple(reversed(kept)), self.outputs, self.output_names)
+        return replace(self, statements=tuple(reversed(kept)))
 
 
 class Builder:

@@ -30,6 +30,10 @@ class KernelText:
         self._units = "units" if self._spiking else str(shape.layout.units)
 
     def module(self) -> str:
+        return "\n".join(self.sections().values())
+
+    def sections(self) -> dict[str, str]:
+        """The parts of the module in their order."""
         layout, states, slopes = self.shape.layout, len(self.model.states), len(self.model.slopes)
         preamble = fill(
             templates.PREAMBLE,
@@ -42,8 +46,10 @@ class KernelText:
             width=layout.width,
             words=layout.words,
         )
-        lost = [fill(templates.LEFT, fate=inspect.getsource(fate).split("\n"))] if self.shape.losing else []
-        return "\n".join([preamble, self._matrix(), *lost, self._forward(), self._backward()])
+        sections = {"sizes and helpers": preamble, "matrix product": self._matrix()}
+        if self.shape.losing:
+            sections["spike mask"] = fill(templates.LEFT, fate=inspect.getsource(fate).split("\n"))
+        return sections | {"forward": self._forward(), "backward": self._backward()}
 
     def _printer(self) -> VectorPrinter:
         return VectorPrinter(self._lanes, exact=self.shape.dtype == "float64")

@@ -6,26 +6,39 @@ from typing import Any
 
 import click
 
-from brfkit.cli.command import cli_command
-from brfkit.cli.options import common, print_json
+from brfkit.cli.command import cli_command, option
+from brfkit.cli.options import DTYPES, common, print_json
 from brfkit.cli.parameters import NeuronName
 
 
 @cli_command()
 @click.argument("name", required=False, type=NeuronName())
+@option("--kernel", type=click.Choice(["numba", "cuda", "torch", "numpy"]), help="Print NAME's generated code instead.")
+@option("--units", type=click.IntRange(1), default=64, show_default=True, help="Neurons of the kernel's layer.")
+@option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True, help="Precision of the kernel.")
+@option("--backward", is_flag=True, help="The kernel's backward pass in place of the forward pass.")
 @common
-def command(name: str | None, as_json: bool) -> None:
+def command(name: str | None, kernel: str | None, units: int, dtype: str, backward: bool, as_json: bool) -> None:
     """List the neuron models, or show one of them.
 
     With NAME: its equations, states, parameters with units, defaults and initial values, constants and which of them
     can be trained, discretisations, the parts that can be switched off, the surrogate gradient and the source.
 
+    With --kernel: the text that the backend compiles for a layer of this neuron, in sections, with the neuron's own
+    statements as comments.
+
     \b
     brfkit neurons
     brfkit neurons brf
+    brfkit neurons brf --kernel numba --backward
     """
     from brfkit.neurons import NEURONS, get_neuron
 
+    if kernel is not None:
+        if name is None:
+            raise click.UsageError("--kernel needs the NAME of a neuron")
+        _print_kernel(name, kernel, units, dtype, backward, as_json)
+        return
     if name is None:
         facts = [describe(neuron) for neuron in NEURONS.values()]
         if as_json:
@@ -38,6 +51,17 @@ def command(name: str | None, as_json: bool) -> None:
         print_json(one)
     else:
         _print_one(one)
+
+
+def _print_kernel(name: str, kernel: str, units: int, dtype: str, backward: bool, as_json: bool) -> None:
+    from brfkit.backends.listing import KernelListing
+
+    text = KernelListing(name, kernel, units, dtype, backward).text()
+    if as_json:
+        settings = {"units": units, "dtype": dtype, "backward": backward}
+        print_json({"neuron": name, "kernel": kernel, **settings, "text": text})
+    else:
+        click.echo(text, nl=False)
 
 
 def describe(neuron: Any) -> dict[str, Any]:
