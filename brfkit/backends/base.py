@@ -131,6 +131,7 @@ class Backend(ABC):
         steps, batch = check_input(network, x)
         check_names(network, record, "record")
         check_names(network, list(initial_state or {}), "initial state")
+        self._check_spikes(initial_state or {})
         if spike_mask is not None:
             check_spike_mask(self)
         dtype = self._dtype(network, weights)
@@ -181,6 +182,10 @@ class Backend(ABC):
     def one_threaded(self) -> Backend:
         """A backend for callers that run several scans at once in threads of their own; itself where it has none."""
         return self
+
+    def _check_spikes(self, given: Mapping[str, NDArray]) -> None:
+        """Refuse initial spikes that are none."""
+        check_spikes(given)
 
     def _dtype(self, network: Network, weights: Mapping[str, NDArray]) -> np.dtype:
         """The dtype of the computation, after the weights have been checked."""
@@ -271,6 +276,13 @@ def check_states(network: Network, batch: int, given: Mapping[str, NDArray], wha
         wanted = (batch, units[name.rpartition(".")[0]])
         if tuple(value.shape) != wanted:
             raise BrfkitError(f"{what} {name} has shape {tuple(value.shape)}, not {wanted}")
+
+
+def check_spikes(given: Mapping[str, Any]) -> None:
+    """Refuse initial spikes ``<layer>.z`` other than 0 and 1, of which some backends would keep one bit."""
+    for name, value in given.items():
+        if name.endswith(".z") and not bool(((value == 0) | (value == 1)).all()):
+            raise BrfkitError(f"initial state {name} must hold spikes, 0 or 1")
 
 
 def get_initial_state(network: Network, batch: int, dtype: Any, given: Mapping[str, NDArray] | None) -> State:

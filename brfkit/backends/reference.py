@@ -87,6 +87,10 @@ class ReferenceBackend(Backend):
         network.check({name: np.asarray(value, np.float64) for name, value in weights.items()})
         return np.dtype(np.float64)
 
+    def _check_spikes(self, given: Mapping[str, NDArray]) -> None:
+        if not self.smooth:  # smooth spikes are numbers between 0 and 1
+            super()._check_spikes(given)
+
     def _scan(self, call: ScanCall) -> Trace:
         network, x = call.network, call.x
         weights = {name: np.asarray(value, np.float64) for name, value in call.weights.items()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -13,9 +12,19 @@ T = TypeVar("T")
 MOST_THREADS = 1024  # beyond what any machine has, and still few enough for every operating system to start
 
 
-@lru_cache(maxsize=8)
+_pools: dict[int, ThreadPoolExecutor] = {}
+
+
 def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="brfkit")
+    pool = _pools.get(threads)
+    if pool is None:
+        pool = _pools.setdefault(threads, ThreadPoolExecutor(threads, thread_name_prefix="brfkit"))
+    return pool
+
+
+if hasattr(os, "register_at_fork"):
+    # The threads of a pool do not live on in a forked child, where its queue would wait for ever.
+    os.register_at_fork(after_in_child=_pools.clear)
 
 
 def parallel(function: Callable[[int], T], count: int, threads: int) -> list[T]:

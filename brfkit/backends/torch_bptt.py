@@ -24,6 +24,7 @@ from brfkit.backends.base import (
     VjpCall,
     check_input,
     check_names,
+    check_spikes,
     get_initial_state,
 )
 from brfkit.backends.capabilities import CAPABILITIES
@@ -167,12 +168,32 @@ def run_network(
     Raises:
         BrfkitError: names or shapes that do not fit the network.
     """
+    output, final, _ = run_recorded(network, weights, x, state, (), spike_loss)
+    return output, final
+
+
+def run_recorded(
+    network: Network,
+    weights: Mapping[str, Tensor],
+    x: Tensor | Events,
+    state: Mapping[str, Tensor] | None = None,
+    record: Sequence[str] = (),
+    spike_loss: SpikeLoss | None = None,
+) -> tuple[Tensor, Tensors, Tensors]:
+    """As :func:`run_network`, with the states ``<layer>.<state>`` of every step [T, B, H] that ``record`` names."""
     _, batch = check_input(network, x)  # type: ignore[arg-type]  # only its shape is read
     _check_tensors(network, weights, state or {}, batch)
+    check_spikes({name: value for name, value in (state or {}).items() if _readable(value)})
     like = next(iter(weights.values()))
     signal = _dense(x, like.dtype, like.device) if isinstance(x, Events) else x
-    output, final, _, _ = _run(network, weights, signal, state or {}, (), spike_loss)
-    return output, final
+    output, final, records, _ = _run(network, weights, signal, state or {}, record, spike_loss)
+    return output, final, records
+
+
+def _readable(value: Tensor) -> bool:
+    """Whether values can be looked at without waiting for a device or for a transform of ``torch.func``."""
+    plain = type(value) is Tensor or type(value) is torch.nn.Parameter
+    return plain and value.device.type == "cpu" and not torch._C._are_functorch_transforms_active()
 
 
 def _check_tensors(network: Network, weights: Mapping[str, Tensor], state: Mapping[str, Tensor], batch: int) -> None:

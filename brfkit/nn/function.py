@@ -1,8 +1,13 @@
-"""The bridge between torch's autograd and the fused scans."""
+"""The bridge between torch's autograd and the fused scans.
+
+:func:`scan` takes tensors. In plain use it is one ``torch.autograd.Function``; under ``torch.compile``,
+``torch.export``, ``torch.jit.trace`` and on meta tensors it is an operator (:mod:`brfkit.nn.operator`), under
+``torch.func`` a function with rules for its transforms (:mod:`brfkit.nn.transforms`). All stand on :class:`Call`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +21,14 @@ from brfkit.errors import BrfkitError
 from brfkit.events import Events
 from brfkit.network import Network
 from brfkit.nn import cuda
+from brfkit.nn.plan import Plan, choose, plan_of, run_plan
+
+SECOND = (
+    'the fused scans have first derivatives in reverse mode only; backend="torch" has second derivatives '
+    "(create_graph=True), torch.func.hessian and forward mode"
+)
+RECORDS = 'no gradient flows back from the states of every step in the fused scans; backend="torch" has it'
+_PLAIN = (Tensor, torch.nn.Parameter)
 
 
 def _array(tensor: Tensor) -> Any:
@@ -40,75 +53,199 @@ def _stream_of(device: torch.device) -> Iterator[None]:
         yield
 
 
+class Call:
+    """One use of a network: what its scans need besides tensors.
+
+    ``tensors`` are everywhere the weights in the order of ``plan.weights``, then the initial states in that of
+    ``plan.given``; results are the outputs [T, B, O], the final states [B, H] in the order of ``plan.final``, and the
+    states of every step [T, B, H] in that of ``plan.record``.
+    """
+
+    __slots__ = ("backend", "device", "events", "loss", "plan", "trace")
+
+    def __init__(
+        self,
+        plan: Plan,
+        backend: Backend,
+        device: torch.device,
+        events: Events | None = None,
+        loss: SpikeLoss | None = None,
+    ) -> None:
+        self.plan, self.backend, self.device, self.events, self.loss = plan, backend, device, events, loss
+        self.trace: Trace | None = None
+
+    def forward(self, x: Tensor | None, tensors: Sequence[Tensor], differentiate: bool) -> tuple[list[Tensor], Trace]:
+        """The results as tensors, and the trace that they came from."""
+        plan = self.plan
+        count = len(plan.weights)
+        with _stream_of(self.device):
+            values = [_array(t) for t in tensors]
+            weights = dict(zip(plan.weights, values, strict=False))
+            state = dict(zip(plan.given, values[count:], strict=True))
+            signal: Input = self.events if self.events is not None else _array(x)  # type: ignore[arg-type]
+            trace = self.backend.scan(
+                plan.network, weights, signal,
+                initial_state=state, record=plan.record, differentiate=differentiate, spike_mask=self.loss,
+            )  # fmt: skip
+            if self.device.type == "cuda":  # further sums belong on torch's stream, too
+                trace.spike_counts = {name: _tensor(v) for name, v in trace.spike_counts.items()}  # type: ignore[misc]
+            results = [_tensor(trace.outputs)]
+            results += [_tensor(trace.final_state[name]) for name in plan.final]
+            results += [_tensor(trace.records[name]) for name in plan.record]
+        return results, trace
+
+    def backward(
+        self, trace: Trace, grads: Sequence[Tensor | None], input_grad: bool, state_grad: bool
+    ) -> list[Tensor | None]:
+        """Gradients of x (None unless it is asked for) and of the tensors (None for states unless asked for), from
+        those of the results."""
+        plan = self.plan
+        last = 1 + len(plan.final)
+        for grad in grads[last:]:
+            if grad is not None and bool(grad.any()):
+                raise BrfkitError(RECORDS)
+        with _stream_of(self.device):
+            final = {n: _array(g) for n, g in zip(plan.final, grads[1:last], strict=True) if g is not None}
+            result = self.backend.scan_vjp(
+                trace,
+                None if grads[0] is None else _array(grads[0]),
+                final_state_grad=final,
+                input_grad=input_grad,
+                initial_state_grad=state_grad,
+            )
+            found = [None if result.input is None else _tensor(result.input)]
+            found += [_tensor(result.weights[name]) for name in plan.weights]
+            start = result.initial_state
+            found += [None if start is None else _tensor(start[name]) for name in plan.given]
+        return found
+
+    def trace_of(self, token: Tensor, x: Tensor | None, tensors: Sequence[Tensor]) -> Trace:
+        """The trace that a token carries; made again where a copy was saved in its place."""
+        kept: Trace | None = getattr(token, "brfkit_trace", None)
+        return kept if kept is not None else self.forward(x, tensors, True)[1]
+
+
+def token_of(trace: object | None) -> Tensor:
+    """A tensor of no elements that carries a trace: torch frees what lies on it when it frees what was saved."""
+    token = torch.empty(0, device="cpu")
+    if trace is not None:
+        token.brfkit_trace = trace  # type: ignore[attr-defined]
+    return token
+
+
 class _Scan(torch.autograd.Function):
-    """Outputs and final states of a network; the backward pass is ``scan_vjp``."""
+    """The scan in plain use; the backward pass is ``scan_vjp``."""
 
     @staticmethod
     def forward(ctx: Any, call: Call, x: Tensor | None, *tensors: Tensor) -> tuple[Tensor, ...]:
         ctx.set_materialize_grads(False)
-        needed = any(ctx.needs_input_grad)
-        with _stream_of(call.device):
-            values = [_array(t) for t in tensors]
-            weights = dict(zip(call.weight_names, values, strict=False))
-            state = dict(zip(call.state_names, values[len(call.weight_names) :], strict=True))
-            signal: Input = call.events if call.events is not None else _array(x)  # type: ignore[arg-type]
-            trace = call.backend.scan(
-                call.network, weights, signal, initial_state=state, differentiate=needed, spike_mask=call.spike_loss
-            )
-            if call.device.type == "cuda":
-                # The way back reads weights and input where they lie, so torch must notice if they change before it.
-                ctx.save_for_backward(x, *tensors)
-                # Further sums belong on torch's stream, too.
-                trace.spike_counts = {name: _tensor(v) for name, v in trace.spike_counts.items()}  # type: ignore[misc]
-            results = [_tensor(trace.outputs), *(_tensor(v) for v in trace.final_state.values())]
-        ctx.call, ctx.trace = call, trace
-        call.trace, call.final_names = trace, tuple(trace.final_state)
+        results, trace = call.forward(x, tensors, True)
+        # Weights and input are saved for torch to notice if they change before the backward pass.
+        ctx.save_for_backward(x, *tensors, token_of(trace))
+        ctx.call, call.trace = call, trace
         return tuple(results)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         call: Call = ctx.call
-        if call.device.type == "cuda":
-            _ = ctx.saved_tensors  # raises where one of them was changed in place
+        x, *tensors, token = ctx.saved_tensors
         needs = ctx.needs_input_grad
-        n_weights = len(call.weight_names)
-        with _stream_of(call.device):
-            final = {name: _array(g) for name, g in zip(call.final_names, grads[1:], strict=True) if g is not None}
-            result = call.backend.scan_vjp(
-                ctx.trace,
-                None if grads[0] is None else _array(grads[0]),
-                final_state_grad=final,
-                input_grad=needs[1],
-                initial_state_grad=any(needs[2 + n_weights :]),
-            )
-            out: list[Any] = [None, _tensor(result.input) if result.input is not None else None]
-            out += [_tensor(result.weights[name]) for name in call.weight_names]
-            for name in call.state_names:
-                out.append(_tensor(result.initial_state[name]) if result.initial_state is not None else None)
-        return tuple(out)
+        count = len(call.plan.weights)
+        wanted = needs[1], any(needs[2 + count :])
+        if torch._C._are_functorch_transforms_active():  # a batch of gradients
+            from brfkit.nn.transforms import vjp
+
+            return None, *vjp(call, x, tensors, token, grads, *wanted)
+        if _old_vmap():
+            raise BrfkitError("vectorize=True and is_grads_batched=True are not supported; use torch.func.jacrev")
+        found = call.backward(call.trace_of(token, x, tensors), grads, *wanted)
+        if torch.is_grad_enabled():  # create_graph=True: the result must not pass for a constant
+            found = list(_Last.apply(len(found), *found, x, *tensors))
+        return None, *(value if need else None for value, need in zip(found, needs[1:], strict=True))
+
+    @staticmethod
+    def jvp(ctx: Any, *_: Any) -> Any:
+        raise BrfkitError(SECOND)
 
 
-class Call:
-    """One use of a network: what the autograd function needs besides tensors, and the trace that it made."""
+def _old_vmap() -> bool:
+    """Whether the vmap of ``torch.autograd`` (not that of ``torch.func``) is at work, which has no rule for this."""
+    level = torch._C._vmapmode_increment_nesting()
+    torch._C._vmapmode_decrement_nesting()
+    return level > 1
 
-    def __init__(
-        self,
-        backend: Backend,
-        network: Network,
-        state_names: tuple[str, ...],
-        events: Events | None,
-        device: torch.device,
-        spike_loss: SpikeLoss | None = None,
-    ) -> None:
-        self.backend = backend
-        self.spike_loss = spike_loss
-        self.network = network
-        self.device = device
-        self.weight_names = tuple(network.shapes())
-        self.state_names = state_names
-        self.events = events
-        self.final_names: tuple[str, ...] = ()
-        self.trace: Trace | None = None
+
+class _Last(torch.autograd.Function):
+    """Hands gradients on as results of the tensors that they depend on, and refuses to be differentiated itself."""
+
+    @staticmethod
+    def forward(ctx: Any, count: int, *values: Any) -> tuple[Any, ...]:
+        return values[:count]
+
+    @staticmethod
+    def backward(ctx: Any, *_: Any) -> Any:
+        raise BrfkitError(SECOND)
+
+
+def is_plain(x: Tensor | None, tensors: Sequence[Tensor]) -> bool:
+    """Whether these are ordinary tensors in ordinary use: nothing compiles or traces, and memory is there to read."""
+    if torch._C._get_tracing_state() is not None:
+        return False
+    plain = all(type(t) in _PLAIN for t in tensors) and (x is None or type(x) in _PLAIN)
+    return plain and (x if x is not None else tensors[0]).device.type != "meta"
+
+
+def run(
+    plan: Plan,
+    x: Tensor | Events,
+    tensors: Sequence[Tensor],
+    *,
+    backend: Backend | None = None,
+    loss: SpikeLoss | None = None,
+    device: torch.device | None = None,
+) -> tuple[Sequence[Tensor], Trace | None]:
+    """The results of a scan (see :class:`Call`), and the trace where a fused backend is in plain use.
+
+    A trace holds what the backward pass needs: keep no reference to it beyond the call.
+
+    Args:
+        plan: description.
+        x: [T, B, I] or events.
+        tensors: see :class:`Call`.
+        backend: None takes the plan's for the device of the tensors.
+        loss: which spikes are lost; None loses none.
+        device: where the tensors are; None reads it from them.
+    """
+    if torch.compiler.is_compiling():
+        return run_operator(plan, x, tensors), None
+    events, signal = (x, None) if isinstance(x, Events) else (None, x)
+    functional = torch._C._are_functorch_transforms_active()
+    if not functional and not is_plain(signal, tensors):
+        return run_operator(plan, x, tensors), None
+    chosen = choose(plan.backend, tensors[0].device) if backend is None else backend
+    if chosen is None:
+        return run_plan(plan, x, tensors), None
+    call = Call(plan, chosen, device or tensors[0].device, events, loss)
+    if functional:
+        from brfkit.nn.transforms import transformed
+
+        return transformed(call, signal, tensors), None
+    wanted = (signal is not None and signal.requires_grad) or any(t.requires_grad for t in tensors)
+    if wanted and torch.is_grad_enabled():
+        results: Sequence[Tensor] = _Scan.apply(call, signal, *tensors)
+        trace, call.trace = call.trace, None
+        return results, trace
+    return call.forward(signal, tensors, False)
+
+
+def run_operator(plan: Plan, x: Tensor | Events, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+    """The results of a scan as an operator of torch, which compilers take as it is."""
+    if isinstance(x, Events):
+        raise BrfkitError("events cannot be compiled or exported; give the input as a tensor")
+    keep = torch.is_grad_enabled() and (x.requires_grad or any(t.requires_grad for t in tensors))
+    keep = keep and (torch.compiler.is_compiling() or not torch.jit.is_tracing())  # a trace's graph is for both uses
+    results: Sequence[Tensor] = torch.ops.brfkit.scan(x, tensors, plan.text, keep)
+    return results[:-1]
 
 
 def scan(
@@ -131,22 +268,25 @@ def scan(
         spike_loss: which spikes are lost on their way to other neurons; None loses none.
 
     Returns:
-        Outputs [T, B, O], the final state by name, and the trace (spike counts).
+        Outputs [T, B, O], the final state by name, and the trace (spike counts). The trace holds what the backward
+        pass needs, so keep it no longer than its numbers are read.
 
     Raises:
-        BrfkitError: tensors on a device that the backend does not compute on, or a backend that cannot lose spikes.
+        BrfkitError: tensors on a device that the backend does not compute on, a backend that cannot lose spikes, or a
+            use under ``torch.compile``, ``torch.func`` and the like, where only :class:`brfkit.nn.NetworkModule` works.
     """
     if spike_loss is not None:
         check_spike_mask(backend)
     state = dict(state or {})
-    events = x if isinstance(x, Events) else None
     tensor = None if isinstance(x, Events) else x
     named = {"the input": tensor, **weights, **{f"initial state {n}": v for n, v in state.items()}}
     device = _common_device(backend, {name: value for name, value in named.items() if value is not None})
-    call = Call(backend, network, tuple(state), events, device, spike_loss)
-    outputs, *final = _Scan.apply(call, tensor, *(weights[n] for n in call.weight_names), *state.values())
-    assert call.trace is not None
-    return outputs, dict(zip(call.final_names, final, strict=True)), call.trace
+    plan = plan_of(network, backend, tuple(state), ())
+    tensors = [*(weights[n] for n in plan.weights), *state.values()]
+    (outputs, *final), trace = run(plan, x, tensors, backend=backend, loss=spike_loss, device=device)
+    if trace is None:
+        raise BrfkitError("scan gives no trace under torch.compile, torch.func and the like; use NetworkModule")
+    return outputs, dict(zip(plan.final, final, strict=True)), trace
 
 
 def _common_device(backend: Backend, tensors: Mapping[str, Tensor]) -> torch.device:

@@ -12,6 +12,7 @@ from brfkit.events import Events
 from brfkit.network import recurrent_network
 from brfkit.nn import BRF, NetworkModule, cuda, function
 from brfkit.nn.function import scan
+from brfkit.nn.plan import backend_name
 
 from .conftest import make_backend
 
@@ -92,11 +93,10 @@ def test_devices_must_be_one_and_the_backends():
 
 
 def test_a_layer_chooses_its_backend(monkeypatch):
-    layer = BRF(2, 3)
     for works, chosen in ((True, "cupy"), (False, "torch")):
-        monkeypatch.setattr("brfkit.nn.layers.cupy_works", lambda works=works: works)
-        assert layer._backend_for(torch.device("cuda")) == chosen
-        assert layer._backend_for(torch.device("cpu")) == "numba"
+        monkeypatch.setattr("brfkit.nn.plan.cupy_works", lambda works=works: works)
+        assert backend_name("auto", torch.device("cuda")) == chosen
+        assert backend_name("auto", torch.device("cpu")) == "numba"
     assert BRF(2, 3, backend="cupy").backend == "cupy"
     with pytest.raises(BrfkitError, match="not one of auto, numba, cupy, torch"):
         BRF(2, 3, backend="cuda")

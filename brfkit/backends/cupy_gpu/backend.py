@@ -66,6 +66,10 @@ class DeviceBackend(Backend):
     def _dtype(self, network: Network, weights: Mapping[str, NDArray]) -> np.dtype:
         return dtype_of(network, weights, self.device)
 
+    def _check_spikes(self, given: Mapping[str, NDArray]) -> None:
+        # What lies on the device is not looked at: that would wait for the device.
+        super()._check_spikes({name: value for name, value in given.items() if not self.device.owns(value)})
+
     def _scan(self, call: ScanCall) -> Trace:
         device, network, dtype = self.device, call.network, call.dtype
         with device.active():

@@ -141,7 +141,7 @@ class ForwardTile:
         if f"{name}.z" in self.records.by_name:
             wanted.append(self.records.by_name[f"{name}.z"])
         if wanted:
-            z = layout.unpack_bits(words).reshape(len(words), -1, layout.units)
+            z = layout.unpack_bits(words).reshape(*words.shape[:2], layout.units)
             for array in wanted:
                 array[:, part] = z
 
