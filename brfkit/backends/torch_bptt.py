@@ -54,6 +54,38 @@ class _Spike(torch.autograd.Function):
         return grads[0] * ctx.slope(x)[0], None
 
 
+class _FunctionalSpike(torch.autograd.Function):
+    """The same for the transforms of ``torch.func``, in a form that costs more per call."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, slope: Callable[[Tensor], tuple[Tensor]]) -> Tensor:
+        return (x > 0).to(x.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, ctx.slope = inputs
+        ctx.save_for_backward(x)
+        ctx.save_for_forward(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        return grads[0] * ctx.slope(x)[0], None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return tangents[0] * ctx.slope(x)[0]
+
+
+def _spike(x: Tensor, slope: Callable[[Tensor], tuple[Tensor]]) -> Tensor:
+    functional = torch._C._are_functorch_transforms_active()
+    spiked: Tensor = (_FunctionalSpike if functional else _Spike).apply(x, slope)
+    return spiked
+
+
 def torch_namespace(model: Model) -> dict[str, Any]:
     """What generated torch code of this model refers to."""
     scope: dict[str, Any] = {
@@ -65,7 +97,7 @@ def torch_namespace(model: Model) -> dict[str, Any]:
     }
     if model.surrogate is not None:
         slope = build(model.surrogate, "torch", dict(scope))
-        scope["spike"] = lambda x: _Spike.apply(x, slope)
+        scope["spike"] = lambda x: _spike(x, slope)
     return scope
 
 

@@ -34,6 +34,19 @@ class Split(ABC):
     def __len__(self) -> int:
         return len(self.y)
 
+    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64] | np.int64]:
+        """One sample: x float32 [T, I], and its class, or its classes [T]. So a split is a data set of torch, too;
+        ``DataLoader`` gives batches [B, T, I] of it.
+
+        Raises:
+            IndexError: there is no such sample.
+        """
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"there are {len(self)} samples, not one of number {index}")
+        x, y = self.batch([index], np.float32)
+        dense = x.dense(np.float32) if isinstance(x, Events) else x
+        return np.ascontiguousarray(dense[:, 0]), y[0] if y.ndim == 1 else np.ascontiguousarray(y[:, 0])
+
     @abstractmethod
     def select(self, indices: ArrayLike) -> Split:
         """The samples at `indices` (integers in ``range(-N, N)``, in this order, repeats allowed).

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -46,23 +45,21 @@ def different(state: object, own: dict[str, Any]) -> str:
 
 @contextmanager
 def compared(
-    module: torch.nn.Module, own: dict[str, Any], state_dict: dict[str, Any], prefix: str, strict: bool,
-    missing_keys: list[str], error_msgs: list[str],
-) -> Iterator[None]:  # fmt: skip
-    """Around a module's ``_load_from_state_dict``: differences are errors if ``strict``, else warnings; a state dict
-    without an identity, as older versions wrote it, is taken."""
+    module: torch.nn.Module,
+    own: dict[str, Any],
+    state_dict: dict[str, Any],
+    prefix: str,
+    missing_keys: list[str],
+    error_msgs: list[str],
+) -> Iterator[None]:
+    """Around a module's ``_load_from_state_dict``: a difference is an error, as another shape of a weight is; a state
+    dict without an identity, as older versions wrote it, is taken."""
     key = f"{prefix}_extra_state"
     extra = state_dict.pop(key, None)
-    if (
-        extra is not None
-        and getattr(extra, "device", torch.device("cpu")).type != "meta"
-        and (found := different(extra, own))
-    ):
-        text = f"{prefix.rstrip('.') or type(module).__name__}: {found}"
-        if strict:
-            error_msgs.append(text)
-        else:
-            warnings.warn(f"the state dict belongs to another layer: {text}", stacklevel=5)
+    readable = extra is not None and getattr(extra, "is_meta", False) is False
+    if readable and (found := different(extra, own)):
+        name = prefix.rstrip(".") or type(module).__name__
+        error_msgs.append(f"{name}: {found} (without {key} the weights are loaded all the same)")
     yield
     if key in missing_keys:
         missing_keys.remove(key)

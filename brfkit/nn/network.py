@@ -128,7 +128,7 @@ class NetworkModule(torch.nn.Module):
         self, state_dict: dict[str, Any], prefix: str, local_metadata: Any, strict: bool, missing_keys: list[str],
         unexpected_keys: list[str], error_msgs: list[str],
     ) -> None:  # fmt: skip
-        with compared(self, identity(self.network), state_dict, prefix, strict, missing_keys, error_msgs):
+        with compared(self, identity(self.network), state_dict, prefix, missing_keys, error_msgs):
             super()._load_from_state_dict(
                 state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
             )

@@ -33,7 +33,9 @@ class EagerCall:
         self.plan = plan
 
     def forward(self, x: Tensor, tensors: Sequence[Tensor], differentiate: bool) -> tuple[list[Tensor], EagerTrace]:
-        with torch.set_grad_enabled(differentiate):
+        # Operators are called with autograd switched off, below what enable_grad reaches.
+        recording = torch._C._SetExcludeDispatchKeyGuard(torch._C.DispatchKey.AutogradFunctionality, not differentiate)
+        with torch.set_grad_enabled(differentiate), recording:
             leaves = [t.detach().requires_grad_(differentiate) for t in (x, *tensors)]
             results = run_plan(self.plan, leaves[0], leaves[1:])
         return [r.detach() for r in results], EagerTrace(leaves[0], leaves[1:], results)

@@ -1,0 +1,372 @@
+"""Layers as modules: parameters, state dicts, copies, dtypes, devices, initial values, stacks."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.utils import parametrizations, prune
+
+from brfkit import nn
+from brfkit.errors import BrfkitError
+from brfkit.network import recurrent_network
+from brfkit.neurons import NEURONS, Uniform
+from brfkit.nn.generate import NAMES, stub_text
+
+from .plain import LAYERS, SPIKING, run, signal
+
+each = pytest.mark.parametrize("kind", LAYERS)
+
+
+def test_every_neuron_of_the_registry_has_a_class():
+    own = {name for name, neuron in NEURONS.items() if neuron.derive.__module__.startswith("brfkit.neurons")}
+    assert own == NAMES.keys()
+    assert {kind.__name__ for kind in LAYERS} == set(NAMES.values()) <= set(nn.__all__)
+
+
+def test_the_stub_file_says_what_the_classes_are():
+    from pathlib import Path
+
+    path = Path(nn.__file__).parent / "classes.pyi"
+    assert path.read_text(encoding="utf-8") == stub_text()
+
+
+def test_signature_and_documentation_of_a_class():
+    import inspect
+
+    names = list(inspect.signature(nn.BRF).parameters)
+    assert names[:2] == ["in_features", "units"]
+    assert {"num_layers", "bidirectional", "threshold", "discretisation", "refractory", "gamma", "device"} <= {*names}
+    assert "surrogate" not in inspect.signature(nn.LI).parameters
+    assert "u_t = u_{t-1} + δ (b_t u_{t-1} - ω v_{t-1} + I_t)" in inspect.getdoc(nn.BRF)
+
+
+def test_options_and_constants_as_keywords():
+    layer = nn.BRF(3, 5, smooth_reset=False, gamma=0.8, discretisation="exact", threshold=0.5)
+    assert layer.layer.options == {"smooth_reset": False, "discretisation": "exact"}
+    assert layer.layer.constants == {"gamma": 0.8, "theta": 0.5}
+    assert (layer.in_features, layer.units, layer.dt, layer.threshold, layer.recurrent) == (3, 5, 0.01, 0.5, True)
+    text = "BRF(3, 5, dt=0.01, recurrent=True, smooth_reset=False, discretisation=exact, gamma=0.8, theta=0.5)"
+    assert repr(layer) == text
+    with pytest.raises(TypeError, match="unexpected keyword argument 'reset'"):
+        nn.BRF(3, 5, reset=False)
+
+
+def test_the_threshold_decides_about_spikes():
+    low, high = nn.LIF(3, 5, threshold=0.2), nn.LIF(3, 5, threshold=0.8)
+    high.w_in, high.w_rec, high.tau_mem = low.w_in, low.w_rec, low.tau_mem
+    assert low(signal(nn.LIF))[0].sum() > high(signal(nn.LIF))[0].sum() > 0
+
+
+@each
+def test_copies_and_files(kind):
+    layer = kind(3, 5)
+    wanted = layer(signal(kind))[0]
+    wanted.sum().backward()
+    file = io.BytesIO()
+    torch.save(layer, file)
+    file.seek(0)
+    others = (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)), torch.load(file, weights_only=False))
+    for other in others:
+        assert type(other) is kind
+        assert repr(other) == repr(layer)
+        torch.testing.assert_close(other(signal(kind))[0], wanted, rtol=0, atol=0)
+
+
+def test_a_network_module_after_a_call_can_be_saved():
+    module = nn.NetworkModule(recurrent_network(3, [5], 4))
+    wanted = module(signal(nn.BRF))
+    assert module.trace.spike_counts["hidden0"].shape == (4,)
+    for other in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
+        assert other.trace is None
+        torch.testing.assert_close(other(signal(nn.BRF)), wanted, rtol=0, atol=0)
+
+
+@each
+def test_state_dict_fits_after_other_batch_sizes(kind):
+    layer, other = kind(3, 5), kind(3, 5)
+    for batch in (1, 9, 2):
+        layer(signal(kind, batch=batch))
+    file = io.BytesIO()
+    torch.save(layer.state_dict(), file)
+    file.seek(0)
+    other.load_state_dict(torch.load(file, weights_only=True), strict=True)
+    torch.testing.assert_close(other(signal(kind))[0], layer(signal(kind))[0], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"dt": 0.005}, "dt is 0.01 there and 0.005 here"),
+        ({"threshold": 0.8}, "theta is 1.0 there and 0.8 here"),
+        ({"discretisation": "exact"}, "discretisation is euler there and exact here"),
+        ({"smooth_reset": False}, "smooth_reset is True there and False here"),
+    ],
+)
+def test_a_state_dict_of_another_neuron_is_noticed(changed, said):
+    model = torch.nn.Sequential(nn.BRF(3, 5, **changed))
+    saved = torch.nn.Sequential(nn.BRF(3, 5)).state_dict()
+    for strict in (True, False):
+        with pytest.raises(RuntimeError, match=f"0: {said}"):
+            model.load_state_dict(saved, strict=strict)
+    assert "0._extra_state" in saved
+    model.load_state_dict({name: value for name, value in saved.items() if name != "0._extra_state"})
+
+
+def test_a_state_dict_of_another_network_is_noticed():
+    network = recurrent_network(3, [5], 4)
+    saved = nn.NetworkModule(network).state_dict()
+    nn.NetworkModule(network).load_state_dict(saved)
+    with pytest.raises(RuntimeError, match=r"hidden0\.discretisation is euler there and symplectic here"):
+        nn.NetworkModule(recurrent_network(3, [5], 4, discretisation="symplectic")).load_state_dict(saved)
+
+
+def test_a_state_dict_without_extra_state_is_taken():
+    layer = nn.BRF(3, 5)
+    old = {name: value for name, value in nn.BRF(3, 5).state_dict().items() if name != "_extra_state"}
+    layer.load_state_dict(old, strict=True)
+    torch.testing.assert_close(layer.w_in.detach(), old["w_in"], rtol=0, atol=0)
+
+
+def test_pruned_and_parametrised_weights_are_read_as_they_are():
+    x = signal(nn.BRF)
+    layer = nn.BRF(3, 5)
+    prune.l1_unstructured(layer, "w_rec", 0.5)
+    other = nn.BRF(3, 5)
+    other.load_state_dict({**layer.state_dict(), "w_rec": layer.w_rec.detach()}, strict=False)
+    torch.testing.assert_close(layer(x)[0], other(x)[0], rtol=0, atol=0)
+    layer(x)[0].sum().backward()
+    assert (layer.w_rec_orig.grad[layer.w_rec_mask == 0] == 0).all()
+    assert layer.w_rec_orig.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("change", ["orthogonal", "weight_norm", "spectral_norm"])
+def test_parametrisations_of_torch(change):
+    layer = nn.BRF(3, 5)
+    getattr(parametrizations, change)(layer, "w_rec")
+    layer(signal(nn.BRF))[0].sum().backward()
+    inner = [p for name, p in layer.named_parameters() if name.startswith("parametrizations")]
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in inner)
+    layer.eval()
+    x = signal(nn.BRF)
+    with torch.no_grad():
+        plain, _ = run(nn.BRF, {n: getattr(layer, n) for n in ("w_in", "w_rec", "omega", "b_offset")}, x, zeros(layer))
+        torch.testing.assert_close(layer(x)[0], plain)
+
+
+def zeros(layer):
+    return {name: torch.zeros(4, layer.units) for name in layer.state_names}
+
+
+def test_tied_replaced_and_further_parameters():
+    x = signal(nn.BRF)
+    first, second = nn.BRF(3, 5), nn.BRF(3, 5)
+    second.w_rec = first.w_rec
+    both = torch.nn.ModuleList([first, second])
+    (first(x)[0].sum() + second(x)[0].sum()).backward()
+    assert len(list(both.parameters())) == 7
+    del second.omega
+    second.omega = torch.full((5,), 7.0, requires_grad=True)
+    second(x)[0].sum().backward()
+    assert second.omega.grad is not None
+
+    class Scaled(nn.BRF):
+        def __init__(self, *sizes, **given):
+            super().__init__(*sizes, **given)
+            self.scale = torch.nn.Parameter(torch.ones(()))
+
+        def forward(self, x, state=None):
+            return super().forward(self.scale * x, state)
+
+    for backend in ("numba", "torch"):
+        layer = Scaled(3, 5, backend=backend)
+        layer(x)[0].sum().backward()
+        assert layer.scale.grad is not None
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_computed_in_float32(dtype):
+    layer = nn.BRF(3, 5, dtype=dtype)
+    x = signal(nn.BRF).to(dtype).requires_grad_()
+    y, state = layer(x)
+    assert (y.dtype, state["u"].dtype, x.dtype) == (dtype, torch.float32, dtype)
+    y.sum().backward()
+    assert layer.w_in.grad.dtype == x.grad.dtype == dtype
+    single = nn.BRF(3, 5)
+    single.load_state_dict(layer.state_dict())
+    torch.testing.assert_close(y.float(), single(x.detach().float())[0], rtol=0, atol=0)
+    assert layer(x, state)[1]["u"].dtype == torch.float32
+
+
+def test_autocast_does_not_lower_the_precision():
+    model = torch.nn.Sequential(torch.nn.Linear(3, 3), nn.BRF(3, 5, return_state=False))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert model[0](signal(nn.BRF)).dtype == torch.bfloat16
+        assert model(signal(nn.BRF)).dtype == torch.float32
+
+
+def test_dtype_and_device_as_for_an_lstm():
+    assert nn.BRF(3, 5, dtype="float64").w_in.dtype == torch.float64
+    assert nn.BRF(3, 5, device="cpu", dtype=torch.float64).omega.dtype == torch.float64
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert nn.BRF(3, 5).w_in.dtype == torch.nn.LSTM(3, 5).weight_ih_l0.dtype == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for wrong in ("floating", torch.int64, 3):
+        with pytest.raises(BrfkitError, match="dtype must be a floating-point dtype"):
+            nn.BRF(3, 5, dtype=wrong)
+
+
+def test_moving_module_and_state():
+    layer = nn.BRF(3, 5)
+    _, state = layer(signal(nn.BRF))
+    layer.to(torch.float64)
+    y, _ = layer(signal(nn.BRF), state)  # a state of another precision is converted
+    assert y.dtype == torch.float64
+    with pytest.raises(BrfkitError, match="the input is on meta, the layer on cpu"):
+        layer(signal(nn.BRF).to("meta"))
+    with pytest.raises(BrfkitError, match="state 'u' is on meta, the layer on cpu"):
+        layer(signal(nn.BRF), {"u": torch.zeros(4, 5, device="meta")})
+
+
+@each
+def test_the_seed_of_torch_decides(kind):
+    torch.manual_seed(5)
+    one = kind(3, 5)
+    torch.manual_seed(5)
+    two = kind(3, 5)
+    for (name, a), b in zip(one.named_parameters(), two.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0, msg=name)
+    torch.manual_seed(5)
+    two.w_in.data.zero_()
+    two.reset_parameters()
+    torch.testing.assert_close(one.w_in, two.w_in, rtol=0, atol=0)
+    assert not torch.equal(kind(3, 5).w_in, one.w_in)
+
+
+def test_what_init_takes():
+    given = {
+        "omega": 5.0,
+        "b_offset": torch.arange(5.0),
+        "w_in": ("uniform", 1, 2),
+        "w_rec": np.zeros((5, 5)),
+    }
+    layer = nn.BRF(3, 5, init=given)
+    assert layer.omega.tolist() == [5.0] * 5
+    assert layer.b_offset.tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
+    assert 1 <= layer.w_in.min() < layer.w_in.max() <= 2
+    assert layer.w_rec.abs().sum() == 0
+    assert nn.BRF(3, 5, init={"omega": Uniform(6, 7)}).omega.min() >= 6
+    for wrong, said in (
+        (5.0, "init must map parameters to initial values or name a preset, not 5.0"),
+        ("large", "init 'large' is none of published, active"),
+        ({"u": 1.0}, "BRF has no parameter 'u' to give init for; it has w_in, w_rec, omega, b_offset"),
+        ({"omega": "x"}, "init of omega must be"),
+        ({"omega": ("uniform", 1)}, "init of omega must be"),
+        ({"omega": float("nan")}, "init of omega must be"),
+        ({"omega": torch.zeros(3)}, r"shape \(3,\) do not fit a parameter of shape \(5,\)"),
+    ):
+        with pytest.raises(BrfkitError, match=said):
+            nn.BRF(3, 5, init=wrong)
+
+
+def test_parameter_groups_by_name():
+    layer = nn.BRF(3, 5, bias=True)
+    names = [name for name, _ in layer.named_parameters()]
+    assert names == ["w_in", "w_rec", "bias", "omega", "b_offset"]
+    slow = [p for name, p in layer.named_parameters() if name in ("omega", "b_offset")]
+    optimizer = torch.optim.SGD([{"params": slow, "lr": 0.0}, {"params": [layer.w_in]}], lr=0.1)
+    before = layer.omega.detach().clone()
+    layer(signal(nn.BRF))[0].sum().backward()
+    optimizer.step()
+    torch.testing.assert_close(layer.omega.detach(), before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("kind", [nn.BRF, nn.RF, nn.BHRF, nn.RFIzhikevich])
+def test_a_time_step_at_which_nothing_works_is_refused(kind):
+    with pytest.raises(BrfkitError, match=rf"{kind.__name__}: dt=1 is too large for 8 of 8 neurons"):
+        kind(4, 8, dt=1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        kind(4, 8, dt=0.01)
+
+
+def test_a_time_step_at_which_some_neurons_do_not_work_is_told():
+    with pytest.warns(UserWarning, match=r"too large for 1 of 2 neurons \(\|ω\| ≥ 99.99 is held"):
+        nn.BRF(1, 2, init={"omega": torch.tensor([10.0, 120.0])})
+
+
+@pytest.mark.parametrize("kind", SPIKING)
+def test_the_active_preset_spikes_for_white_noise(kind):
+    layer = kind(16, 64, init="active", recurrent=False)
+    rate = layer(torch.randn(100, 8, 16))[0].mean()
+    assert 0.002 < rate < 0.1
+    assert kind(16, 64, init="published").w_in.shape == (64, 16)
+
+
+def test_calibrate_makes_layers_behind_each_other_spike():
+    x = torch.randn(100, 8, 16)
+    model = torch.nn.Sequential(nn.BRF(16, 64), nn.BRF(64, 32), nn.LI(32, 3, return_state=False))
+    assert model[0](x)[0].sum() == 0
+    done = nn.calibrate(model, x, rate=0.03)
+    assert [one.name for one in done] == ["0", "1"]
+    assert all(one.rate == pytest.approx(0.03, rel=0.3) for one in done)
+    first, _ = model[0](x)
+    assert first.mean().item() == pytest.approx(done[0].rate)
+    assert model[1](first)[0].mean().item() == pytest.approx(done[1].rate)
+    with pytest.raises(BrfkitError, match="gives no spike however large"):
+        nn.calibrate(nn.BRF(3, 5), torch.zeros(5, 1, 3))
+    with pytest.raises(BrfkitError, match="between 0 and 1"):
+        nn.calibrate(nn.BRF(3, 5), torch.zeros(5, 1, 3), rate=2.0)
+
+
+def test_calibrate_a_network_module_and_a_stack():
+    x = torch.randn(60, 8, 3)
+    module = nn.NetworkModule(recurrent_network(3, [16, 8], 4))
+    done = nn.calibrate(module, x)
+    assert [one.name for one in done] == ["hidden0", "hidden1"]
+    assert all(one.rate == pytest.approx(0.02, rel=0.5) for one in done)
+    stacked = nn.BRF(3, 16, num_layers=2)
+    assert [one.name for one in nn.calibrate(stacked, x)] == ["", "_l1"]
+    assert 0.005 < stacked(x)[0].mean() < 0.06
+
+
+def call_often(layer, x):
+    for _ in range(10):
+        layer(x)
+
+
+def test_a_layer_without_a_spike_is_told_once():
+    layer, x = nn.BRF(3, 5), torch.randn(10, 4, 3)
+    with pytest.warns(nn.SilentLayerWarning, match=r"BRF\(3, 5.* gave no spike in its first 10 batches"):
+        call_often(layer, x)
+    loud, quiet = nn.BRF(3, 5), nn.BRF(3, 5).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(12):
+            layer(x)
+            loud(signal(nn.BRF))
+            quiet(x)
+            nn.LI(3, 5)(x)
+
+
+def test_registered_neurons_and_backends_by_name():
+    assert nn.NeuronLayer("se-adlif", 3, 5)(signal(nn.SEAdLIF))[0].shape == (21, 4, 5)
+    assert repr(nn.NeuronLayer("lif", 3, 5)) == "NeuronLayer(3, 5, neuron=lif, dt=0.01, recurrent=True)"
+    module = nn.NetworkModule(recurrent_network(3, [5], 4), backend="torch", return_state=True)
+    x = signal(nn.BRF)
+    whole, end = module(x)
+    first, state = module(x[:9])
+    second, after = module(x[9:], state)
+    torch.testing.assert_close(torch.cat([first, second]), whole)
+    torch.testing.assert_close(after["hidden0.u"], end["hidden0.u"])
+    module.backend = "numba"
+    torch.testing.assert_close(module(x)[0], whole, rtol=1e-4, atol=1e-5)
+    with pytest.raises(BrfkitError, match="initial state 'u' is not a state of this network"):
+        module(x, {"u": torch.zeros(4, 5)})
