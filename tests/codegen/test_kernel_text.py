@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from brfkit.backends.numba_cpu import templates
+from brfkit.backends.numba_cpu.compile import compile_text
 from brfkit.backends.numba_cpu.kernels import KernelText
 from brfkit.backends.numba_cpu.layout import Layout
 from brfkit.backends.numba_cpu.printer import VectorPrinter
-from brfkit.backends.numba_cpu.shape import Shape
+from brfkit.backends.numba_cpu.shape import Shape, check_filled, fill
 from brfkit.codegen.model import build_model
 from brfkit.codegen.program import Statement
 from brfkit.codegen.python_printer import source
@@ -99,3 +100,16 @@ def test_an_operation_without_vector_form_is_refused():
     """sin and cos belong into derive, which runs once per sequence."""
     with pytest.raises(BrfkitError, match="sin has no vector form; compute it in derive"):
         VectorPrinter(16, exact=False).expression(Statement("y", "sin", ("x",)))
+
+
+def test_templates_are_filled_strictly():
+    assert fill("a @ONE b\n  @LINES\n@ONE_MORE", one=1, lines=["x", "y"], one_more="z") == "a 1 b\n  x\n  y\nz"
+    with pytest.raises(ValueError, match="the template has no place for @TWO"):
+        fill("@ONE @TWOS", one=1, two=2)
+    with pytest.raises(ValueError, match="the template has no place for @ONE"):
+        fill("@ONE_MORE", one=1)
+    assert check_filled("@numba.njit\nx = a @ b") == "@numba.njit\nx = a @ b"
+    with pytest.raises(ValueError, match="nothing was filled in for @LEFT_OVER, @UNITS"):
+        check_filled("for h in range(@UNITS): @LEFT_OVER + @UNITS")
+    with pytest.raises(ValueError, match="nothing was filled in for @UNITS"):
+        compile_text("size = @UNITS")

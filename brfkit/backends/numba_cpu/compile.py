@@ -15,7 +15,7 @@ from numba.core.dispatcher import Dispatcher
 
 from brfkit.backends.numba_cpu.cache import KernelCache, simd_text
 from brfkit.backends.numba_cpu.kernels import KernelText
-from brfkit.backends.numba_cpu.shape import Shape
+from brfkit.backends.numba_cpu.shape import Shape, check_filled
 from brfkit.codegen.model import Model
 
 
@@ -45,7 +45,7 @@ def compile_text(text: str) -> dict[str, Any]:
     file = f"<brfkit {name}>"
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)  # for tracebacks
     scope: dict[str, Any] = module.__dict__
-    exec(compile(text, file, "exec"), scope)  # the text is our own
+    exec(compile(check_filled(text), file, "exec"), scope)  # the text is our own
     for value in list(scope.values()):
         if isinstance(value, Dispatcher) and not value.targetoptions.get("no_cpython_wrapper"):
             value._cache = KernelCache(value.py_func, text)  # type: ignore[attr-defined]

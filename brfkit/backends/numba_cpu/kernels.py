@@ -10,7 +10,7 @@ import numpy as np
 from brfkit.backends.numba_cpu import templates
 from brfkit.backends.numba_cpu.currents import CurrentText
 from brfkit.backends.numba_cpu.printer import VectorPrinter, local
-from brfkit.backends.numba_cpu.shape import Shape, fill
+from brfkit.backends.numba_cpu.shape import Shape, check_filled, fill
 from brfkit.backends.spike_loss import fate
 from brfkit.codegen.model import Model
 
@@ -30,7 +30,7 @@ class KernelText:
         self._units = "units" if self._spiking else str(shape.layout.units)
 
     def module(self) -> str:
-        return "\n".join(self.sections().values())
+        return check_filled("\n".join(self.sections().values()))
 
     def sections(self) -> dict[str, str]:
         """The parts of the module in their order."""
@@ -117,7 +117,7 @@ class KernelText:
             *printer.lines(self.model.step, {"out": "out_", **names}),
             *self._store_each(names.values(), "state", STATE_ROW),
         ]
-        text = fill(
+        return fill(
             templates.FORWARD,
             current=self._currents.lines("w_rec", dense=True),
             load_shared=self._shared(),
@@ -127,9 +127,8 @@ class KernelText:
             lanes=self._lanes,
             emit=self._emit(),
             losing=self._losing(),
-            copy_out=[] if self._spiking else templates.COPY_OUT.strip().split("\n"),
+            copy_out=[] if self._spiking else fill(templates.COPY_OUT.strip(), units=self._units).split("\n"),
         )
-        return fill(text, units=self._units)
 
     def _losing(self) -> str:
         """Further arguments of kernels that lose spikes."""
@@ -175,12 +174,14 @@ class KernelText:
         states = [local(s) for s in self.model.states]
         totals = [f"total_{d}" for d in self.model.derived]
         carry = templates.CARRY_RECURRENT if self.shape.recurrent else templates.CARRY_NONE.strip()
-        arriving = templates.ARRIVING_OUTPUTS.strip() if self.shape.last else templates.ARRIVING_CURRENTS
+        arriving = templates.ARRIVING_CURRENTS
+        if self.shape.last:
+            arriving = fill(templates.ARRIVING_OUTPUTS.strip(), units=self._units)
         return fill(
             templates.BACKWARD,
             header=self._header(printer),
             lanes=self._lanes,
-            arriving=fill(arriving, units=self._units).split("\n"),
+            arriving=arriving.split("\n"),
             losing=self._losing(),
             unreached=templates.UNREACHED.strip().split("\n") if self.shape.losing else [],
             current=self._currents.lines("w_rec_forward", dense=False),

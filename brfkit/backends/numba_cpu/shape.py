@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -51,7 +52,16 @@ class Shape:
 
 
 def fill(template: str, **parts: str | int | Iterable[str]) -> str:
-    """Put ``parts`` in for ``@NAME``: numbers and words anywhere, lists of lines where ``@NAME`` stands alone."""
+    """Put ``parts`` in for ``@NAME``: numbers and words anywhere, lists of lines where ``@NAME`` stands alone.
+
+    A template may be filled in several times; :func:`check_filled` sees to it that nothing is left at the end.
+
+    Raises:
+        ValueError: a part has no place in the template.
+    """
+    for name in parts:
+        if not re.search(rf"@{name.upper()}(?![A-Z_])", template):
+            raise ValueError(f"the template has no place for @{name.upper()}")
     words = {f"@{k.upper()}": str(v) for k, v in parts.items() if isinstance(v, str | int)}
     lines = {f"@{k.upper()}": v for k, v in parts.items() if not isinstance(v, str | int)}
     out: list[str] = []
@@ -65,3 +75,14 @@ def fill(template: str, **parts: str | int | Iterable[str]) -> str:
             line = line.replace(word, words[word])
         out.append(line)
     return "\n".join(out)
+
+
+def check_filled(text: str) -> str:
+    """The text itself, in which no ``@NAME`` may be left.
+
+    Raises:
+        ValueError: there is one.
+    """
+    if left := sorted(set(re.findall(r"@[A-Z][A-Z_]*", text))):
+        raise ValueError(f"nothing was filled in for {', '.join(left)}")
+    return text
