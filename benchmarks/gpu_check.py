@@ -120,7 +120,7 @@ def gradients(device: str) -> dict[str, Any]:
 
 def checkpoints(device: str) -> dict[str, Any]:
     """The published networks against their published figures."""
-    from brfkit.api import evaluate
+    from brfkit.analysis.network.evaluate import evaluate
 
     reference, data = (os.environ.get(f"BRFKIT_{kind}_DIR") for kind in ("REFERENCE", "DATA"))
     if not reference or not data:

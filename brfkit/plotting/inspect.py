@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brfkit.analysis.network.inspect.inspection import SATURATED, Inspection, LayerFacts
+from brfkit.analysis.network.inspect.inspection import SATURATED, Inspection, LayerInspection
 from brfkit.neurons import get_neuron
 from brfkit.plotting.inspect_data import confusion_figure, spectrum_figure
 from brfkit.plotting.style import BLACK, BLUE, ORANGE, RED, figure, tidy
@@ -71,7 +71,7 @@ def _histogram(ax: Any, layer: str, neuron: str, name: str, values: NDArray[np.f
         top.tick_params(labelsize=8)
 
 
-def _memory(ax: Any, layer: LayerFacts) -> None:
+def _memory(ax: Any, layer: LayerInspection) -> None:
     """Each neuron at rest: how long it rings, and at which frequency."""
     turns = layer.resonance
     endless = ~np.isfinite(turns.memory)
@@ -126,7 +126,7 @@ def activity_figure(found: Inspection) -> Any:
     return fig
 
 
-def _ranked(ax: Any, layer: LayerFacts) -> None:
+def _ranked(ax: Any, layer: LayerInspection) -> None:
     rate = np.sort(layer.rate)[::-1]
     place = np.arange(len(rate))
     ax.fill_between(place, 0, rate, step="mid", color="0.85", linewidth=0)
@@ -143,7 +143,7 @@ def _ranked(ax: Any, layer: LayerFacts) -> None:
     ax.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)
 
 
-def _by_class(fig: Any, ax: Any, layer: LayerFacts, names: tuple[str, ...]) -> None:
+def _by_class(fig: Any, ax: Any, layer: LayerInspection, names: tuple[str, ...]) -> None:
     turns = layer.resonance.omega
     order = np.argsort(turns if turns.any() else layer.rate, kind="stable")
     shown = ax.imshow(

@@ -7,20 +7,24 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from brfkit.analysis.network.perturbations.registry import get_perturbation
 from brfkit.errors import BrfkitError
 from brfkit.io.atomic import atomic_write, check_writable
+from brfkit.reports.context import Context, Scope
 from brfkit.reports.network import gradients_section, inspect_section, robustness_section
-from brfkit.reports.parts import Advance, Section, Source, Watch
-from brfkit.reports.run import curves_section, is_lstm_run, run_config, run_section
+from brfkit.reports.parts import Advance, Section, Watch
+from brfkit.reports.run import curves_section, run_section
 from brfkit.reports.surface import landscape_section
 from brfkit.runs.folder import REPORT
-from brfkit.subject import open_subject
+from brfkit.trained import DataLike, NetworkLike, SetupOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 PAPER = ("input-noise", "spike-deletion", "synaptic-noise", "bit-precision")
-SECTIONS: dict[str, Callable[[Source, Watch], Section]] = {
+SECTIONS: dict[str, Callable[[Context, Watch], Section]] = {
     "run": run_section,
     "curves": curves_section,
     "inspect": inspect_section,
@@ -80,15 +84,15 @@ class Report:
         }
 
 
-def default_out(checkpoint: str | Path) -> Path:
+def default_out(path: str | Path) -> Path:
     """``report.html`` in a run folder; for a file ``<name>-report.html`` in the current folder."""
-    path = Path(checkpoint)
-    return path / REPORT if path.is_dir() else Path(f"{path.stem}-report.html")
+    place = Path(path)
+    return place / REPORT if place.is_dir() else Path(f"{place.stem}-report.html")
 
 
 def report(
-    checkpoint: str | Path,
-    dataset: str | None = None,
+    network: NetworkLike,
+    dataset: DataLike | None = None,
     *,
     out: str | Path | None = None,
     sections: Sequence[str] = tuple(SECTIONS),
@@ -96,52 +100,45 @@ def report(
     repeats: int = 3,
     perturbations: Sequence[str] = PAPER,
     surfaces: Sequence[str | Path] = (),
-    neuron: str | None = None,
-    permutation: Any = None,
-    backend: str = "auto",
-    threads: int | None = None,
-    data_dir: str | Path | None = None,
-    seed: int = 0,
     force: bool = False,
     watch: Watch | None = None,
+    **options: Unpack[SetupOptions],
 ) -> Report:
     """Write one HTML page that needs nothing but itself: pictures, styles and numbers are in it, scripts are not.
 
-    A section that cannot be made (no history of a published file, no surface) says so on the page. An interrupt writes
-    the sections that are finished before it goes on.
+    The data are loaded once. A section that cannot be made (no history of a published file, no surface) says so on the
+    page. An interrupt writes the sections that are finished before it goes on.
 
     Args:
-        checkpoint: run folder, checkpoint file, or published ``.pt``.
-        dataset: None takes the one of the run.
+        network: a trained network, or the path of one.
+        dataset: name or file of a data set, a loaded one, or arrays ``(x, y)``; None takes what it was trained on.
         out: the page; None is :func:`default_out`.
         sections: which, of ``SECTIONS``; the page has them in that order.
         samples: the first so many test samples are run; gradients take at most 16 of them.
         repeats: evaluations per level of a perturbation.
         perturbations: which, of ``brfkit.analysis.network.perturbations.registry.PERTURBATIONS``.
         surfaces: files of ``brfkit landscape`` beside those in the run folder.
-        neuron: for a published file, which neuron it holds.
-        permutation, backend, threads, data_dir, seed: as for :func:`brfkit.evaluate`.
         force: overwrite `out`.
         watch: ``watch(label, unit)`` gives a context that yields ``advance(done, total)``, for progress.
+        options: see :class:`brfkit.trained.SetupOptions`.
 
     Raises:
-        BrfkitError: checkpoint or data cannot be read or do not fit each other, an unknown name, or `out` exists.
+        BrfkitError: network or data cannot be read or do not fit each other, an unknown name, or `out` exists.
     """
     began = time.perf_counter()
-    chosen = _checked(sections, samples, repeats, perturbations)
-    target = default_out(checkpoint) if out is None else Path(out)
+    wanted = _checked(sections, samples, repeats, perturbations)
+    scope = Scope(samples, repeats, tuple(perturbations), tuple(map(str, surfaces)))
+    context = Context(network, dataset, scope, options)
+    target = default_out(context.path or context.name) if out is None else Path(out)
     check_writable(target, force)
-    source = Source(
-        str(checkpoint), dataset, neuron, permutation, samples, repeats, tuple(perturbations),
-        tuple(map(str, surfaces)), backend, threads, data_dir, seed,
-    )  # fmt: skip
-    _check_source(source, chosen)
-    page = _Page(source, target, force)
+    if not context.is_lstm and any(name in COMPUTED for name in wanted):
+        _ = context.setup  # fails before long work where network or data are missing or do not fit
+    page = _Page(context, target, force)
     try:
-        for name in chosen:
+        for name in wanted:
             page.add(name, watch or _unwatched)
     except KeyboardInterrupt:
-        page.write([name for name in chosen if name not in (*page.made, *page.skipped)])
+        page.write([name for name in wanted if name not in (*page.made, *page.skipped)])
         raise
     return page.write().result(time.perf_counter() - began)
 
@@ -161,14 +158,6 @@ def _checked(
     return tuple(name for name in SECTIONS if name in sections)
 
 
-def _check_source(source: Source, sections: Sequence[str]) -> None:
-    """Fail before long work where checkpoint or data are missing or do not fit."""
-    if is_lstm_run(source):
-        return
-    if any(name in COMPUTED for name in sections):
-        open_subject(source.checkpoint, samples=1, **source.settings())
-
-
 @contextmanager
 def _unwatched(label: str, unit: str) -> Iterator[Advance]:
     yield lambda done, total: None
@@ -177,8 +166,8 @@ def _unwatched(label: str, unit: str) -> Iterator[Advance]:
 class _Page:
     """The sections so far, as HTML, so that an interrupt loses only the one that is being made."""
 
-    def __init__(self, source: Source, target: Path, force: bool) -> None:
-        self.source, self.target, self.force = source, target, force
+    def __init__(self, context: Context, target: Path, force: bool) -> None:
+        self.context, self.target, self.force = context, target, force
         self.made: dict[str, str] = {}
         self.skipped: dict[str, str] = {}
         self.headline: dict[str, str] = {}
@@ -189,9 +178,9 @@ class _Page:
         from brfkit.reports.page import render_section
 
         try:
-            if name in NOT_FOR_LSTM and is_lstm_run(self.source):
+            if name in NOT_FOR_LSTM and self.context.is_lstm:
                 raise BrfkitError("this run trained an LSTM, which has no spiking neurons to look into")
-            section = SECTIONS[name](self.source, watch)
+            section = SECTIONS[name](self.context, watch)
         except BrfkitError as error:
             self.skipped[name] = str(error)
             return
@@ -210,22 +199,22 @@ class _Page:
             for name, title in TITLES.items()
             if name in self.made or name in reasons
         ]
-        text = render_page(self._title(), self.source.checkpoint, parts, self.headline)
+        text = render_page(self._title(), self.context.name, parts, self.headline)
         with atomic_write(self.target, "w", self.force) as stream:
             stream.write(text)
         self.size = len(text.encode())
         return self
 
     def _title(self) -> str:
-        config = run_config(self.source)
+        config = self.context.config
         if config is not None:
             return f"{config.data.title}, {config.network.neuron}, seed {config.training.seed}"
-        known = (self.source.dataset, self.source.neuron)
-        return ", ".join([Path(self.source.checkpoint).stem, *(name for name in known if name)])
+        known = (self.context.dataset_name, self.context.options.get("neuron"))
+        return ", ".join([Path(self.context.name).stem, *(name for name in known if name)])
 
     def result(self, seconds: float) -> Report:
         return Report(
-            self.source.checkpoint, str(self.target), tuple(self.made), dict(self.skipped), tuple(self.commands),
+            self.context.name, str(self.target), tuple(self.made), dict(self.skipped), tuple(self.commands),
             dict(self.commands), dict(self.headline), self.size, seconds,
         )  # fmt: skip
 

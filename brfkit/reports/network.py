@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from brfkit.errors import BrfkitError
-from brfkit.reports.parts import Block, Note, Picture, Section, Source, Table, Watch, number
+from brfkit.reports.context import Context
+from brfkit.reports.parts import Block, Note, Picture, Section, Table, Watch, number
 
 if TYPE_CHECKING:
     from brfkit.analysis.network.gradients.profile import GradientFlow
-    from brfkit.analysis.network.inspect.inspection import Inspection, LayerFacts
+    from brfkit.analysis.network.inspect.inspection import Inspection, LayerInspection
     from brfkit.analysis.network.robustness import Robustness
 
 GRADIENT_SAMPLES = 16
@@ -20,14 +21,12 @@ MANY_CLASSES = 40
 SHOWN = (0, 1)  # samples that are drawn, as brfkit inspect does
 
 
-def inspect_section(source: Source, watch: Watch) -> Section:
+def inspect_section(context: Context, watch: Watch) -> Section:
     """What the neurons have become, what they do, where the network errs."""
-    from brfkit.analysis.network.inspect.inspection import inspect_network
+    from brfkit.analysis.network.inspect.inspection import inspect
 
     with watch("inspect", "samples") as advance:
-        found = inspect_network(
-            source.checkpoint, samples=source.samples, dtype=source.dtype, progress=advance, **source.settings()
-        )
+        found = inspect(context.network, context.data, samples=None, progress=advance, **context.computing())
     shown = tuple(number for number in SHOWN if number < found.samples)
     intro = (
         f"{found.samples:,} {found.split} samples of {found.dataset}: {found.accuracy:.2f} % right, loss "
@@ -35,7 +34,7 @@ def inspect_section(source: Source, watch: Watch) -> Section:
     )
     blocks: list[Block] = [
         *(_neurons(layer) for layer in found.layers),
-        *_inspect_pictures(source, found, shown),
+        *_inspect_pictures(context, found, shown),
         _weights(found),
     ]
     if len(found.class_names) <= MANY_CLASSES:
@@ -43,14 +42,21 @@ def inspect_section(source: Source, watch: Watch) -> Section:
     return Section("inspect", "Inside the network", intro, tuple(blocks))
 
 
-def _inspect_pictures(source: Source, found: Inspection, shown: tuple[int, ...]) -> list[Picture]:
+def _inspect_pictures(context: Context, found: Inspection, shown: tuple[int, ...]) -> list[Picture]:
     from brfkit.plotting.inspect import figures
 
-    words: list[str | int] = ["--samples", source.samples, "--show", ",".join(map(str, shown)), "--out", "inspection"]
-    if source.dtype != "float32":
-        words += ["--dtype", source.dtype]
-    line = source.command("inspect", *words)
-    drawn = {**figures(found), **_of_samples(source, shown)}
+    words: list[str | int] = [
+        "--samples",
+        context.scope.samples,
+        "--show",
+        ",".join(map(str, shown)),
+        "--out",
+        "inspection",
+    ]
+    if context.dtype != "float32":
+        words += ["--dtype", context.dtype]
+    line = context.command("inspect", *words)
+    drawn = {**figures(found), **_of_samples(context, shown)}
     texts = _inspect_texts(found)
     pictures = []
     for name, draw in drawn.items():
@@ -59,14 +65,17 @@ def _inspect_pictures(source: Source, found: Inspection, shown: tuple[int, ...])
     return pictures
 
 
-def _of_samples(source: Source, shown: tuple[int, ...]) -> dict[str, Any]:
+def _of_samples(context: Context, shown: tuple[int, ...]) -> dict[str, Any]:
     """Pictures of single samples, under the names that ``brfkit inspect`` gives their files."""
     from brfkit.analysis.network.simulate import simulate_network
     from brfkit.plotting.inspect_data import labels_figure
     from brfkit.plotting.network_trace import network_figure
 
     runs = [
-        simulate_network(source.checkpoint, sample=sample, dtype=source.dtype, **source.settings()) for sample in shown
+        simulate_network(
+            context.network, context.data, sample=sample, dtype=context.dtype, backend=context.setup.backend
+        )
+        for sample in shown
     ]
     drawn = {f"sample-{run.sample}": partial(network_figure, run) for run in runs[:1]}
     if runs and not isinstance(runs[0].label, int):
@@ -108,13 +117,13 @@ def _inspect_texts(found: Inspection) -> dict[str, tuple[str, str]]:
             + (", above a histogram of the learned ω." if learned else "."),
         ),
         "confusion": (
-            "Share of each right class (rows) that the network takes for each class (columns).",
-            f"Matrix of confusions: {found.accuracy:.2f} % of {int(found.confusion.sum()):,} decisions are right. "
+            "Share of each true class (rows) that the network predicts as each class (columns).",
+            f"Confusion matrix: {found.accuracy:.2f} % of {int(found.confusion.sum()):,} decisions are right. "
             "The numbers are in the table below.",
         ),
         "labels": (
-            "Right and said classes over the signal, and between them the steps that are wrong.",
-            "The signal of the first test samples over time, with bands of colour for the right and the said classes.",
+            "True and predicted classes over the signal, and between them the steps that are wrong.",
+            "The signal of the first test samples over time, with bands for the true and the predicted classes.",
         ),
     }
 
@@ -123,13 +132,13 @@ def _sample_text(name: str, found: Inspection) -> tuple[str, str]:
     sample = name.rpartition("-")[2]
     return (
         f"Test sample {sample}: input, spikes of every neuron, the states of an active neuron, the outputs, and the "
-        "class of the largest output beside the right one.",
+        "class of the largest output beside the true one.",
         f"Input, spike raster of {', '.join(layer.name for layer in found.layers) or 'no spiking layer'}, states and "
         f"outputs over time for test sample {sample}.",
     )
 
 
-def _neurons(layer: LayerFacts) -> Table:
+def _neurons(layer: LayerInspection) -> Table:
     values = {
         **layer.parameters,
         "frequency at rest (rad / time)": layer.resonance.omega,
@@ -157,28 +166,27 @@ def _confusion(found: Inspection) -> Table:
     rows = [
         (name, *map(number, row)) for name, row in zip(found.class_names, found.confusion.tolist(), strict=True)
     ]  # fmt: skip
-    return Table("Decisions: right class by row, said class by column", ("right", *found.class_names), tuple(rows),
-                 folded=True)  # fmt: skip
+    caption = "Confusion matrix: true class by row, predicted class by column"
+    return Table(caption, ("true", *found.class_names), tuple(rows), folded=True)
 
 
-def robustness_section(source: Source, watch: Watch) -> Section:
+def robustness_section(context: Context, watch: Watch) -> Section:
     """Accuracy under each perturbation; one that this network or its data do not admit becomes a note."""
     from brfkit.analysis.network.robustness import robustness
 
     results: list[Robustness] = []
     notes: list[Note] = []
-    for name in source.perturbations:
+    for name in context.scope.perturbations:
         try:
             with watch(f"robustness, {name}", "samples") as advance:
                 results.append(
                     robustness(
-                        source.checkpoint,
+                        context.network,
                         name,
-                        samples=source.samples,
-                        repeats=source.repeats,
-                        dtype=source.dtype,
+                        context.data,
+                        repeats=context.scope.repeats,
                         progress=advance,
-                        **source.settings(),
+                        **context.computing(),
                     )
                 )
         except BrfkitError as error:
@@ -187,10 +195,10 @@ def robustness_section(source: Source, watch: Watch) -> Section:
         raise BrfkitError("; ".join(note.text for note in notes) or "no perturbation was asked for")
     blocks: list[Block] = [_ends(results)]
     for result in results:
-        blocks += [_robustness_picture(source, result), _levels(result)]
+        blocks += [_robustness_picture(context, result), _levels(result)]
     intro = (
         f"Accuracy, loss and spikes on {results[0].samples:,} test samples while the network or its input is disturbed "
-        f"more and more; mean over {source.repeats} repeats, bars: ± standard deviation."
+        f"more and more; mean over {context.scope.repeats} repeats, bars: ± standard deviation."
     )
     return Section("robustness", "Robustness", intro, (*blocks, *notes))
 
@@ -210,20 +218,27 @@ def _ends(results: list[Robustness]) -> Table:
     return Table("Mildest and strongest level of each perturbation", columns, tuple(rows))
 
 
-def _robustness_picture(source: Source, result: Robustness) -> Picture:
+def _robustness_picture(context: Context, result: Robustness) -> Picture:
     from brfkit.plotting.robustness import robustness_figure
 
     name, accuracy = result.perturbation.name, result.mean("accuracy")
-    words: list[str | int] = ["--perturbation", name, "--samples", source.samples, "--repeats", source.repeats]
-    if source.dtype != "float32":
-        words += ["--dtype", source.dtype]
+    words: list[str | int] = [
+        "--perturbation",
+        name,
+        "--samples",
+        context.scope.samples,
+        "--repeats",
+        context.scope.repeats,
+    ]
+    if context.dtype != "float32":
+        words += ["--dtype", context.dtype]
     course = ", ".join(f"{accuracy[i]:.1f} % at {result.levels[i]:g}" for i in _order(result))
     return Picture(
         name,
         partial(robustness_figure, result),
         f"{name.replace('-', ' ').capitalize()}: {result.perturbation.doc}.",
         f"Accuracy, loss and spikes per sample over the {result.perturbation.level}. Accuracy: {course}.",
-        (source.command("robustness", *words, "--plot", f"{name}.png"),),
+        (context.command("robustness", *words, "--plot", f"{name}.png"),),
     )
 
 
@@ -237,14 +252,16 @@ def _levels(result: Robustness) -> Table:
     return Table(f"{result.perturbation.name}; level: {result.perturbation.level}", names, tuple(rows), folded=True)
 
 
-def gradients_section(source: Source, watch: Watch) -> Section:
+def gradients_section(context: Context, watch: Watch) -> Section:
     """How gradient magnitude travels back through time."""
-    from brfkit.analysis.network.gradients.profile import gradient_flow
+    from brfkit.analysis.network.gradients.profile import gradients
     from brfkit.plotting.gradients import gradients_figure
 
-    samples = min(GRADIENT_SAMPLES, source.samples)
+    samples = min(GRADIENT_SAMPLES, context.scope.samples)
     with watch("gradients", "passes") as advance:
-        flow = gradient_flow(source.checkpoint, samples=samples, progress=advance, **source.settings())
+        flow = gradients(
+            context.network, context.data, samples=samples, progress=advance, backend=context.setup.backend
+        )
     slopes = ", ".join(
         f"{layer}, loss of {_LOSS[loss]}: {flow.slope(loss, layer):+.2f} decades per 1,000 steps"
         for loss in flow.curves
@@ -256,7 +273,7 @@ def gradients_section(source: Source, watch: Watch) -> Section:
         "Norm of ∂L/∂state over time for the loss of the task and for that of the last step alone; largest eigenvalue "
         "of one neuron's transition matrix; part of each weight's gradient that has passed through W_rec.",
         f"Line charts of gradient norm over time. Going back in time it changes so: {slopes}.",
-        (source.command("gradients", "--samples", samples, "--plot", "gradients.png"),),
+        (context.command("gradients", "--samples", samples, "--plot", "gradients.png"),),
     )
     intro = (
         f"The loss of {flow.samples} test samples taken back through {flow.total_steps:,} steps; spikes pass the "

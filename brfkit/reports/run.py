@@ -8,60 +8,47 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from brfkit.checkpoints.native import open_checkpoint
 from brfkit.errors import BrfkitError
 from brfkit.network import Network
-from brfkit.reports.parts import Block, Note, Picture, Section, Source, Table, Watch, number
-from brfkit.runs.config import LSTM, Config
+from brfkit.reports.context import Context
+from brfkit.reports.parts import Block, Note, Picture, Section, Table, Watch, number
+from brfkit.runs.config import Config
 from brfkit.runs.folder import CONFIG, METRICS, RunFolder
 from brfkit.runs.metrics import TEST, TRAIN, VALIDATION, Row, best_epoch
 
 EPOCHS = 25  # rows at most of the table of epochs
 
 
-def run_config(source: Source) -> Config | None:
-    """The settings in the run folder; None where there is no run folder with settings."""
-    folder = source.folder
-    return folder.config if folder is not None and folder.has(CONFIG) else None
+def _rows(context: Context) -> list[Row]:
+    return context.folder.metrics() if context.folder is not None else []
 
 
-def is_lstm_run(source: Source) -> bool:
-    """Whether a run folder holds the LSTM baseline, which has no neurons to look into."""
-    config = run_config(source)
-    return config is not None and config.network.neuron == LSTM
-
-
-def _rows(source: Source) -> list[Row]:
-    folder = source.folder
-    return folder.metrics() if folder is not None else []
-
-
-def run_section(source: Source, watch: Watch) -> Section:
+def run_section(context: Context, watch: Watch) -> Section:
     """What was trained, how, and what came of it; for a file without history, its evaluation."""
-    config, rows = run_config(source), _rows(source)
+    config, rows = context.config, _rows(context)
     blocks: list[Block] = []
     headline: dict[str, str] = {}
     if rows:
         table, headline = _results(rows, _stop_accuracy(config))
         blocks.append(table)
-    elif not is_lstm_run(source):
-        table, headline = _evaluated(source, watch)
+    elif not context.is_lstm:
+        table, headline = _evaluated(context, watch)
         blocks.append(table)
-    facts, result = _facts(source)
+    provenance, result = _recorded(context.folder)
     if result.get("diverged"):
         blocks.append(Note(f"The run diverged: {result['diverged']}."))
     elif result.get("stopped"):
         blocks.append(Note(f"Training was stopped: {result['stopped']}."))
     elif rows and not result:
         blocks.append(Note("The run has not come to its end; these are its figures so far."))
-    parameters = facts.get("parameters", result.get("parameters"))
-    if not is_lstm_run(source):
-        network = open_checkpoint(source.checkpoint, source.neuron).network
+    parameters = provenance.get("parameters", result.get("parameters"))
+    if not context.is_lstm:
+        network = context.trained.network
         parameters = network.parameter_count()
         blocks.append(_network(network))
     if parameters is not None:
         headline["parameters"] = number(int(parameters))
-    origin = _origin(facts, result, rows)
+    origin = _origin(provenance, result, rows)
     if origin.rows:
         blocks.append(origin)
     if config is None:
@@ -72,8 +59,8 @@ def run_section(source: Source, watch: Watch) -> Section:
     return Section("run", "Run", intro, tuple(blocks), headline)
 
 
-def _facts(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
-    folder = source.folder
+def _recorded(folder: RunFolder | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Provenance and result of a run; empty where there is none."""
     return ({}, {}) if folder is None else (folder.provenance(), folder.result())
 
 
@@ -102,19 +89,17 @@ def _results(rows: Sequence[Row], stop_accuracy: float | None) -> tuple[Table, d
     }
 
 
-def _evaluated(source: Source, watch: Watch) -> tuple[Table, dict[str, str]]:
-    from brfkit.api import evaluate
+def _evaluated(context: Context, watch: Watch) -> tuple[Table, dict[str, str]]:
+    from brfkit.analysis.network.evaluate import evaluate
 
     with watch("evaluating", "samples") as advance:
-        found = evaluate(
-            source.checkpoint, limit_test=source.samples, dtype=source.dtype, progress=advance, **source.settings()
-        )
+        found = evaluate(context.network, context.data, progress=advance, **context.computing())
     headline = {
-        "test accuracy": f"{found['accuracy']:.2f} %",
-        "test loss": number(found["loss"]),
-        "spikes per sample": number(found["spikes_per_sample"]),
+        "test accuracy": f"{found.accuracy:.2f} %",
+        "test loss": number(found.loss),
+        "spikes per sample": number(found.spikes_per_sample),
     }
-    caption = f"Results on {found['samples']:,} test samples of {found['dataset']}"
+    caption = f"Results on {found.samples:,} test samples of {found.dataset}"
     return Table(caption, ("figure", "value"), tuple(headline.items())), headline
 
 
@@ -130,10 +115,10 @@ def _network(network: Network) -> Table:
     return Table(f"Network, δ = {network.dt:g}", columns, tuple(rows))
 
 
-def _origin(facts: Mapping[str, Any], result: Mapping[str, Any], rows: Sequence[Row]) -> Table:
-    """Who computed it, when it was what; only what the folder tells."""
+def _origin(provenance: Mapping[str, Any], result: Mapping[str, Any], rows: Sequence[Row]) -> Table:
+    """Backend, versions, commit and hashes of the data, as far as the folder has them."""
     values: dict[str, str] = {}
-    backend = facts.get("backend", result.get("backend"))
+    backend = provenance.get("backend", result.get("backend"))
     if backend:
         values["backend"] = str(backend)
     if rows:
@@ -141,14 +126,14 @@ def _origin(facts: Mapping[str, Any], result: Mapping[str, Any], rows: Sequence[
     peak = result.get("peak_memory_mib")
     if isinstance(peak, int | float):
         values["peak memory (MiB)"] = number(float(peak))
-    versions = facts.get("versions")
+    versions = provenance.get("versions")
     if isinstance(versions, dict):
         values["versions"] = ", ".join(f"{name} {version}" for name, version in versions.items())
-    if facts.get("git_commit"):
-        values["commit"] = str(facts["git_commit"])
-    for split, digest in (facts.get("data_sha256") or {}).items():
+    if provenance.get("git_commit"):
+        values["commit"] = str(provenance["git_commit"])
+    for split, digest in (provenance.get("data_sha256") or {}).items():
         values[f"SHA-256 of the {split} data"] = str(digest)
-    return Table("Where it comes from", ("what", "value"), tuple(values.items()), folded=True)
+    return Table("Provenance", ("what", "value"), tuple(values.items()), folded=True)
 
 
 def _settings(config: Config) -> Table:
@@ -160,24 +145,24 @@ def _settings(config: Config) -> Table:
     return Table("All settings", ("setting", "value"), tuple(rows), folded=True)
 
 
-def train_command(source: Source, folder: RunFolder) -> str:
-    """The line that the folder remembers; else one that trains with its configuration."""
-    words = _facts(source)[0].get("command")
+def train_command(folder: RunFolder) -> str:
+    """The recorded command line of the run; else one that trains with its configuration."""
+    words = folder.provenance().get("command")
     if isinstance(words, list) and "train" in words:
         kept = [str(word) for word in words[words.index("train") :] if word != "--force"]  # which would undo this run
         return shlex.join(["brfkit", *kept])
     return shlex.join(["brfkit", "train", "--config", str(folder / CONFIG), "--run-dir", f"{folder.path}-again"])
 
 
-def curves_section(source: Source, watch: Watch) -> Section:
+def curves_section(context: Context, watch: Watch) -> Section:
     """Loss, accuracy and spikes over the epochs."""
     from brfkit.plotting.curves import learning_curve
 
-    folder, rows = source.folder, _rows(source)
+    folder, rows = context.folder, _rows(context)
     if folder is None or not rows:
         raise BrfkitError(f"there is no history of the training ({METRICS} of a run folder)")
-    config = run_config(source)
-    title = source.checkpoint
+    config = context.config
+    title = context.name
     if config is not None:
         title = f"{config.data.title}, {config.network.neuron}, seed {config.training.seed}"
     stop_accuracy = _stop_accuracy(config)
@@ -189,7 +174,7 @@ def curves_section(source: Source, watch: Watch) -> Section:
         "seen while training. The grey line is the best epoch.",
         f"Three line charts over epochs 0 to {max(row.epoch for row in rows)}: loss, accuracy, spikes per sample. "
         + _course(rows, best),
-        (train_command(source, folder), shlex.join(["brfkit", "compare", str(folder.path), "--plot", "curves.png"])),
+        (train_command(folder), shlex.join(["brfkit", "compare", str(folder.path), "--plot", "curves.png"])),
     )
     return Section(
         "curves", "Learning curves", "How training went, epoch by epoch.", (picture, _epochs(rows, best))

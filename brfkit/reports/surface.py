@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brfkit.checkpoints.native import open_checkpoint
 from brfkit.errors import BrfkitError
-from brfkit.reports.parts import Block, Note, Picture, Section, Source, Table, Watch, number
+from brfkit.reports.context import Context
+from brfkit.reports.parts import Block, Note, Picture, Section, Table, Watch, number
 
 if TYPE_CHECKING:
     from brfkit.analysis.landscape.run import Landscape
@@ -27,38 +27,38 @@ FIGURES = {
 }
 
 
-def landscape_section(source: Source, watch: Watch) -> Section:
+def landscape_section(context: Context, watch: Watch) -> Section:
     """Every surface that lies in the run folder or was named."""
-    from brfkit.analysis.landscape.run import describe
+    from brfkit.analysis.landscape.run import summarise
     from brfkit.analysis.landscape.store import read_surface
 
-    files = _files(source)
+    files = _files(context)
     if not files:
-        where = "in the run folder" if source.folder is not None else "of this checkpoint"
-        out = "surface.h5" if source.folder is None else str(source.folder / "surface.h5")
-        hint = source.command("landscape", "--points", 51, "--samples", source.samples, "--out", out)
+        where = "in the run folder" if context.folder is not None else "of this checkpoint"
+        out = "surface.h5" if context.folder is None else str(context.folder / "surface.h5")
+        hint = context.command("landscape", "--points", 51, "--samples", context.scope.samples, "--out", out)
         raise BrfkitError(f"there is no surface {where}; make one: {hint}")
-    identity = open_checkpoint(source.checkpoint, source.neuron).sha256
+    identity = context.trained.sha256
     blocks: list[Block] = []
     for number_, file in enumerate(files):
         try:
-            found = describe(read_surface(file), out=file)
+            found = summarise(read_surface(file), out=file)
         except BrfkitError as error:
             blocks.append(Note(str(error)))
             continue
-        blocks += _of_surface(source, found, number_, identity)
+        blocks += _of_surface(context, found, number_, identity)
     intro = "The loss over a plane, or along a line, through the trained weights."
     return Section("landscape", "Error surface", intro, tuple(blocks))
 
 
-def _files(source: Source) -> list[Path]:
+def _files(context: Context) -> list[Path]:
     """Named files first, then the surfaces in the run folder; data sets and traces are HDF5 too and do not count."""
     import h5py
 
     from brfkit.analysis.landscape.store import FORMAT, is_surface
 
-    found = [Path(name) for name in source.surfaces]
-    for file in source.folder.surfaces() if source.folder is not None else []:
+    found = [Path(name) for name in context.scope.surfaces]
+    for file in context.folder.surfaces() if context.folder is not None else []:
         if not is_surface(file) or file.resolve() in {f.resolve() for f in found}:
             continue
         try:
@@ -70,7 +70,7 @@ def _files(source: Source) -> list[Path]:
     return found
 
 
-def _of_surface(source: Source, found: Landscape, index: int, identity: str) -> list[Block]:
+def _of_surface(context: Context, found: Landscape, index: int, identity: str) -> list[Block]:
     from brfkit.plotting.landscape.surfaces import landscape_figure
 
     surface, settings, file = found.surface, found.surface.settings, str(found.out)
@@ -97,7 +97,7 @@ def _of_surface(source: Source, found: Landscape, index: int, identity: str) -> 
             f"{number(values['loss_max'])}; roughness {number(values['roughness'])}, convex share "
             f"{number(values['convex_fraction'])}.",
             (
-                _made_by(settings, file, source if same else None),
+                _made_by(settings, file, context if same else None),
                 shlex.join(["brfkit", "landscape", file, "--plot", "surface.png"]),
             ),
         )
@@ -107,9 +107,9 @@ def _of_surface(source: Source, found: Landscape, index: int, identity: str) -> 
     return blocks
 
 
-def _made_by(settings: Settings, file: str, source: Source | None) -> str:
+def _made_by(settings: Settings, file: str, context: Context | None) -> str:
     """The line that computes such a surface; only what differs from the defaults of the command."""
-    checkpoint = source.checkpoint if source else settings.checkpoint
+    checkpoint = context.file if context else settings.checkpoint
     words = [
         "brfkit", "landscape", checkpoint, "--dataset", settings.dataset, "--points", str(settings.points),
         "--samples", str(settings.samples), "--out", file,
@@ -127,4 +127,4 @@ def _made_by(settings: Settings, file: str, source: Source | None) -> str:
         words += [] if value == default else [option, value]
     for option, given in (("--sample-seed", settings.sample_seed), ("--match-epoch", settings.epoch)):
         words += [] if given is None else [option, str(given)]
-    return shlex.join([*words, *(["--slice"] if settings.line else []), *(source.found() if source else [])])
+    return shlex.join([*words, *(["--slice"] if settings.line else []), *(context.found() if context else [])])

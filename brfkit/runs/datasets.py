@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from brfkit.data import Binning, Dataset, Split, holdout, load
@@ -33,7 +33,7 @@ def load_dataset(
     data: DataConfig,
     *,
     seed: int,
-    data_dir: str | Path | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
     splits: Sequence[str] = ("train", "test"),
     permutation: Any = None,
 ) -> Dataset:

@@ -273,6 +273,15 @@ class RunFolder:
             stream.write(json.dumps(values, indent=1) + "\n")
 
 
+def new_folder(config: Config) -> Path:
+    """A folder under ``runs`` that does not exist yet, named after data set, neuron and seed."""
+    stem = f"{Path(config.data.dataset).stem}-{config.network.neuron}-seed{config.training.seed}"
+    folder, number = Path("runs") / stem, 2
+    while folder.exists():
+        folder, number = Path("runs") / f"{stem}-{number}", number + 1
+    return folder
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """A file with one JSON object; an empty one where there is no file.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -27,6 +28,7 @@ from brfkit.runs.datasets import load_dataset, split_validation
 from brfkit.runs.folder import BEST, CONFIG, LAST, PROVENANCE, RunFolder, Stored
 from brfkit.runs.metrics import TEST, Row, best_epoch, stop_epoch
 from brfkit.runs.provenance import collect
+from brfkit.trained import TrainedNetwork
 from brfkit.training.distributed import World
 from brfkit.training.divergence import DivergedError
 from brfkit.training.lstm import LstmBackend, LstmTrainer, build_lstm
@@ -93,6 +95,11 @@ class Run:
     folder: RunFolder = field(kw_only=True)
     metrics: tuple[Row, ...] = field(kw_only=True, repr=False)
 
+    @property
+    def network(self) -> TrainedNetwork:
+        """The network of the best epoch, read from the folder; for the LSTM baseline a :class:`BrfkitError`."""
+        return TrainedNetwork.load(self.folder.path)
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of the command."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("folder", "metrics")}
@@ -103,7 +110,7 @@ def train(
     run_dir: str | Path,
     backend: Backend,
     *,
-    data_dir: str | Path | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
     resume: bool = False,
     force: bool = False,
     observer: Observer | None = None,

@@ -11,8 +11,8 @@ import pytest
 
 from brfkit.analysis.landscape.directions import Directions, moving_weights, random_directions
 from brfkit.analysis.landscape.pca import REACH, pca_directions
-from brfkit.analysis.landscape.prepare import Request, prepare
-from brfkit.analysis.landscape.run import describe, landscape
+from brfkit.analysis.landscape.prepare import SurfaceRequest, prepare
+from brfkit.analysis.landscape.run import landscape, summarise
 from brfkit.analysis.landscape.store import read_surface
 from brfkit.backends import get_backend
 from brfkit.checkpoints.native import Checkpoint, save_checkpoint
@@ -22,6 +22,7 @@ from brfkit.errors import BrfkitError
 from brfkit.evaluation import evaluate
 from brfkit.network import recurrent_network
 from brfkit.runs.config import Config
+from brfkit.trained import load as trained
 
 ONE = {"threads": 1, "backend": "numba"}
 
@@ -145,14 +146,14 @@ def test_every_point_is_a_plain_evaluation(run_dir, tmp_path, rng):
     """Also away from the centre, for even and odd grids, and whatever the blocks."""
     options = {"samples": 12, "points": 6, "parameters": "all", **ONE}
     found = landscape(run_dir, out=tmp_path / "a.h5", block=5, **options)
-    ready = prepare(run_dir, Request(**options))
+    ready = prepare(trained(run_dir), SurfaceRequest(**options))
     directions = ready.directions()
     split = load("tones", splits=("test",), limit_test=12).test
     surface = found.surface
     for index in [*rng.choice(36, 8, replace=False), 36]:
         at = surface.coordinates(int(index))
         moved = directions.point(ready.centre, at, np.float32)
-        plain = evaluate(ready.subject.network, moved, split, ready.subject.task, get_backend("numba", threads=1))
+        plain = evaluate(ready.setup.network, moved, split, ready.setup.task, get_backend("numba", threads=1))
         assert surface.values[0, index] == plain.loss
         assert surface.values[1, index] == plain.accuracy
         assert surface.values[2, index] == plain.spikes_per_sample
@@ -247,7 +248,8 @@ def test_kept_epochs_are_matched(run_dir, command_json):
 
 
 def test_samples_are_drawn_by_their_seed(run_dir):
-    drawn = [prepare(run_dir, Request(samples=30, sample_seed=seed, split="train", **ONE)) for seed in (None, 0, 0, 1)]
+    wanted = [SurfaceRequest(samples=30, sample_seed=seed, split="train", **ONE) for seed in (None, 0, 0, 1)]
+    drawn = [prepare(trained(run_dir), one) for one in wanted]
     hashes = [one.settings.data_sha256 for one in drawn]
     assert hashes[1] == hashes[2]
     assert len(set(hashes)) == 3
@@ -265,7 +267,7 @@ def test_a_network_that_diverges_away_from_the_centre(run_dir, tmp_path):
     found = landscape(run_dir, out=tmp_path / "s.h5", samples=4, points=5, bound=1e30, **ONE)
     assert found.surface.complete
     assert found.figures.loss_center is not None
-    again = describe(read_surface(tmp_path / "s.h5"))
+    again = summarise(read_surface(tmp_path / "s.h5"))
     assert again.figures == found.figures
 
 

@@ -14,7 +14,8 @@ import pytest
 
 from brfkit.cli import run
 from brfkit.reports.build import SECTIONS, TITLES
-from brfkit.reports.parts import Source, number
+from brfkit.reports.parts import number
+from brfkit.runs.folder import RunFolder
 from tests.analysis.report_page import QUICK, parse, table, words
 
 
@@ -130,11 +131,11 @@ def test_every_command_is_one(made_report):
 def test_remembered_command_cannot_undo_the_run(report_folder, tmp_path):
     from brfkit.reports.run import train_command
 
-    assert train_command(Source(str(report_folder)), report_folder).startswith("brfkit train --config ")
+    assert train_command(RunFolder(report_folder)).startswith("brfkit train --config ")
     facts = json.loads((report_folder / "run.json").read_text())
     facts["command"] = ["__main__.py", "train", "--run-dir", "a b", "--force", "--threads", "1"]
     (tmp_path / "run.json").write_text(json.dumps(facts))
-    assert train_command(Source(str(tmp_path)), tmp_path) == "brfkit train --run-dir 'a b' --threads 1"
+    assert train_command(RunFolder(tmp_path)) == "brfkit train --run-dir 'a b' --threads 1"
 
 
 def test_command_of_the_surface_makes_it_again(made_report, report_folder, tmp_path):

@@ -8,8 +8,9 @@ import pytest
 from brfkit.cli.commands import report as command
 from brfkit.plotting.style import figure
 from brfkit.reports.build import PAPER, SECTIONS
+from brfkit.reports.context import Context
 from brfkit.reports.page import embedded, render_page, render_section, text
-from brfkit.reports.parts import Note, Section, Source, Table, number
+from brfkit.reports.parts import Note, Section, Table, number
 from tests.analysis.report_page import parse, words
 
 
@@ -51,7 +52,10 @@ def test_command_and_library_agree():
 
 def test_commands_say_how_the_data_are_found(monkeypatch):
     monkeypatch.setenv("BRFKIT_DATA_DIR", "here")
-    assert Source("a b").command("inspect") == "brfkit inspect 'a b'"
-    assert Source("a", data_dir="here").command("inspect", "--samples", 3) == "brfkit inspect a --samples 3"
-    line = Source("a", "ecg", "brf", backend="torch", data_dir="there", seed=4).command("inspect")
+    assert Context("a b").command("inspect") == "brfkit inspect 'a b'"
+    assert (
+        Context("a", options={"data_dir": "here"}).command("inspect", "--samples", 3) == "brfkit inspect a --samples 3"
+    )
+    options = {"neuron": "brf", "backend": "torch", "data_dir": "there", "seed": 4}
+    line = Context("a", "ecg", options=options).command("inspect")
     assert line == "brfkit inspect a --dataset ecg --backend torch --seed 4 --neuron brf --data-dir there"

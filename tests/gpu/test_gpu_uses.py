@@ -10,7 +10,7 @@ import json
 import numpy as np
 import pytest
 
-from brfkit import api
+from brfkit.analysis.network.evaluate import evaluate as evaluate_network
 from brfkit.backends import get_backend
 from brfkit.data import load
 from brfkit.evaluation import evaluate
@@ -82,9 +82,8 @@ def test_published_networks(monkeypatch, backend, reference_dir, data_dir, neuro
     Single spikes that rounding turns move the loss: the published code's own is 0.5 % off its float64 value.
     """
     published = json.loads((reference_dir / "published.json").read_text())["checkpoints"][f"ecg_{neuron}"]
-    monkeypatch.setattr(api, "get_backend", lambda *_, **__: backend)
     path = reference_dir / "checkpoints" / f"ecg_{neuron}.pt"
-    found = api.evaluate(path, "ecg", neuron=neuron, data_dir=data_dir)
+    found = evaluate_network(path, "ecg", neuron=neuron, data_dir=data_dir, backend=backend)
     assert found["samples"] == published["test_samples"]
     assert found["accuracy"] == pytest.approx(published["accuracy"], abs=0.2)
     assert found["loss"] == pytest.approx(published["loss"], rel=0.01)

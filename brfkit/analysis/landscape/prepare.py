@@ -3,38 +3,68 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike
 
 from brfkit.analysis.landscape.directions import WEIGHTS, Directions, moving_weights, random_directions
 from brfkit.analysis.landscape.evaluate import PointEvaluator
 from brfkit.analysis.landscape.pca import pca_directions
 from brfkit.analysis.landscape.surface import MAX_POINTS, Settings
-from brfkit.analysis.landscape.trajectory import kept_files, kept_weights, match_loss
-from brfkit.checkpoints.native import Checkpoint, open_checkpoint
-from brfkit.data import Split
+from brfkit.analysis.landscape.trajectory import kept_folder, match_loss
+from brfkit.backends.base import Backend
+from brfkit.checkpoints.native import Checkpoint
 from brfkit.errors import BrfkitError
-from brfkit.evaluation import BATCH_SIZE, batches
-from brfkit.events import Events
+from brfkit.evaluation import BATCH_SIZE
 from brfkit.io.streams import file_digest
 from brfkit.network import Weights
-from brfkit.subject import Subject, open_subject
+from brfkit.runs.folder import RunFolder
+from brfkit.runs.provenance import data_hash
+from brfkit.trained import DataLike, Permutation, Setup, SetupOptions, TrainedNetwork, set_up
 
 FILTER, PCA = "filter", "pca"
 
 
-@dataclass(frozen=True)
-class Request:
-    """Which surface is wanted; see :func:`brfkit.analysis.landscape.run.landscape`."""
+class SurfaceOptions(SetupOptions, total=False):
+    """Keyword arguments of :func:`brfkit.landscape` that say which surface is wanted; see :class:`SurfaceRequest`."""
 
-    dataset: str | None = None
+    split: str
+    samples: int | None
+    sample_seed: int | None
+    points: int
+    bound: float
+    line: bool
+    directions: str
+    parameters: str
+    match_loss: float | None
+    match_epoch: int | None
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class SurfaceRequest:
+    """Which surface is wanted.
+
+    Attributes:
+        dataset: name or file of a data set, a loaded one, or arrays; None takes what the network was trained on.
+        split: ``test`` or ``train``.
+        samples: the first so many of it; with `sample_seed` so many that are drawn.
+        points: per axis.
+        bound: coordinates go from -bound to bound.
+        line: along the first direction only.
+        directions: ``filter`` (random, filter-normalised) or ``pca`` (where training moved most).
+        parameters: see :func:`brfkit.analysis.landscape.directions.moving_weights`.
+        match_loss, match_epoch: the centre is a kept epoch: the one with the nearest loss, or that one.
+        batch_size: samples at a time; changes no result.
+        neuron, permutation, dtype, backend, threads, data_dir, seed: see :class:`brfkit.trained.SetupOptions`.
+    """
+
+    dataset: DataLike | None = None
     neuron: str | None = None
-    permutation: Any = None
+    permutation: Permutation = None
     split: str = "test"
     samples: int | None = None
     sample_seed: int | None = None
@@ -46,10 +76,10 @@ class Request:
     match_loss: float | None = None
     match_epoch: int | None = None
     batch_size: int = BATCH_SIZE
-    dtype: str = "float32"
-    backend: Any = "auto"
+    dtype: DTypeLike = "float32"
+    backend: str | Backend = "auto"
     threads: int | None = None
-    data_dir: str | Path | None = None
+    data_dir: str | os.PathLike[str] | None = None
     seed: int = 0
 
     def check(self) -> None:
@@ -71,85 +101,85 @@ SPLITS = ("test", "train")
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """Ready to be evaluated.
+class SurfaceSetup:
+    """A surface that is ready to be evaluated.
 
     Attributes:
-        subject: network, samples and task; its weights are the centre, in the dtype of the computation.
+        setup: network, samples, task and backend; its weights are the centre, in the dtype of the computation.
         evaluator: of the network on the samples.
         centre: weights as they were stored.
         settings: what the surface depends on.
     """
 
-    checkpoint: str | Path
-    subject: Subject
+    setup: Setup
     evaluator: PointEvaluator
     centre: Weights
     settings: Settings
 
     def directions(self) -> Directions:
         """The directions that the settings name."""
-        settings, network = self.settings, self.subject.network
+        settings, network = self.settings, self.setup.network
         count = 1 if settings.line else 2
         if settings.directions == FILTER:
             return random_directions(network, self.centre, settings.parameters, settings.seed, count)
-        trajectory = {epoch: kept_weights(self.checkpoint, network, epoch) for epoch in kept_files(self.checkpoint)}
+        folder = kept_folder(self.setup.trained)
+        trajectory = {epoch: folder.kept_weights(epoch, network) for epoch in folder.kept_files()}
         return pca_directions(self.centre, trajectory, moving_weights(network, settings.parameters), count)
 
 
-def prepare(checkpoint: str | Path, request: Request, progress: Callable[[int, int], None] | None = None) -> Prepared:
-    """Open a checkpoint and its data, choose the centre.
+def prepare(
+    trained: TrainedNetwork, request: SurfaceRequest, progress: Callable[[int, int], None] | None = None
+) -> SurfaceSetup:
+    """Load the data of a network, choose the centre.
 
     Args:
-        checkpoint: run folder, checkpoint file, or published ``.pt``.
+        trained: the network; kept epochs are looked for beside the file that it was read from.
         request: which surface.
         progress: called with epochs done and in all, where kept epochs are compared.
 
     Raises:
-        BrfkitError: impossible settings, or checkpoint and data that cannot be read or do not fit each other.
+        BrfkitError: impossible settings, or data that cannot be read or do not fit the network.
     """
     request.check()
-    subject = _open(checkpoint, request)
+    setup = _set_up(trained, request)
     evaluator = PointEvaluator(
-        subject.network, subject.split, subject.task, subject.backend, dtype=request.dtype,
-        batch_size=request.batch_size,
-    )  # fmt: skip
-    opened = open_checkpoint(checkpoint, request.neuron)
-    epoch, centre = None, opened.weights
+        setup.network, setup.split, setup.task, setup.backend, dtype=request.dtype, batch_size=request.batch_size
+    )
+    epoch, centre = None, dict(trained.weights)
     if request.match_epoch is not None:
-        epoch, centre = request.match_epoch, kept_weights(checkpoint, subject.network, request.match_epoch)
+        epoch, centre = request.match_epoch, kept_folder(trained).kept_weights(request.match_epoch, setup.network)
     elif request.match_loss is not None:
-        epoch, centre = match_loss(checkpoint, evaluator, request.match_loss, request.dtype, progress)
-    moving_weights(subject.network, request.parameters)
-    weights = {name: value.astype(request.dtype) for name, value in centre.items()}
-    settings = _settings(checkpoint, request, subject, Checkpoint(subject.network, centre).sha256, epoch)
-    return Prepared(checkpoint, replace(subject, weights=weights), evaluator, centre, settings)
+        epoch, centre = match_loss(kept_folder(trained), evaluator, request.match_loss, request.dtype, progress)
+    moving_weights(setup.network, request.parameters)
+    weights = {name: value.astype(np.dtype(request.dtype)) for name, value in centre.items()}
+    settings = _settings(request, setup, Checkpoint(setup.network, centre).sha256, epoch)
+    return SurfaceSetup(replace(setup, weights=weights), evaluator, centre, settings)
 
 
-def _open(checkpoint: str | Path, request: Request) -> Subject:
+def _set_up(trained: TrainedNetwork, request: SurfaceRequest) -> Setup:
     drawn = request.sample_seed is not None
-    subject = open_subject(
-        checkpoint, request.dataset, neuron=request.neuron, permutation=request.permutation, split=request.split,
+    setup = set_up(
+        trained, request.dataset, neuron=request.neuron, permutation=request.permutation, split=request.split,
         samples=None if drawn else request.samples, dtype=request.dtype, backend=request.backend,
         threads=request.threads, data_dir=request.data_dir, seed=request.seed,
     )  # fmt: skip
     if drawn and request.samples is not None:
-        count = min(request.samples, len(subject.split))
-        chosen = np.random.default_rng(request.sample_seed).choice(len(subject.split), count, replace=False)
-        subject = replace(subject, split=subject.split.select(np.sort(chosen)))
-    return subject
+        count = min(request.samples, len(setup.split))
+        indices = np.random.default_rng(request.sample_seed).choice(len(setup.split), count, replace=False)
+        setup = replace(setup, split=setup.split.select(np.sort(indices)))
+    return setup
 
 
-def _settings(checkpoint: str | Path, request: Request, subject: Subject, sha256: str, epoch: int | None) -> Settings:
-    task = subject.task
+def _settings(request: SurfaceRequest, setup: Setup, sha256: str, epoch: int | None) -> Settings:
+    task = setup.task
     return Settings(
-        checkpoint=subject.name,
+        checkpoint=setup.name,
         checkpoint_sha256=sha256,
-        neuron=subject.neuron,
-        dataset=subject.data.name,
-        data_sha256=data_sha256(subject.split),
+        neuron=setup.neuron,
+        dataset=setup.data.name,
+        data_sha256=data_hash(setup.split),
         split=request.split,
-        samples=len(subject.split),
+        samples=len(setup.split),
         sample_seed=request.sample_seed,
         seed=request.seed,
         points=request.points,
@@ -158,30 +188,18 @@ def _settings(checkpoint: str | Path, request: Request, subject: Subject, sha256
         directions=request.directions,
         parameters=request.parameters,
         epoch=epoch,
-        trajectory_sha256=_trajectory_sha256(checkpoint) if request.directions == PCA else None,
+        trajectory_sha256=_trajectory_sha256(kept_folder(setup.trained)) if request.directions == PCA else None,
         loss_on=task.loss_on,
         accuracy_from=task.accuracy_from,
         skip_steps=task.skip_steps,
-        dtype=request.dtype,
-        backend=subject.backend.name,
+        dtype=np.dtype(request.dtype).name,
+        backend=setup.backend.name,
         batch_size=request.batch_size,
     )
 
 
-def data_sha256(split: Split) -> str:
-    """Identity of samples and labels as a network sees them, whatever file they come from."""
+def _trajectory_sha256(folder: RunFolder) -> str:
     digest = hashlib.sha256()
-    for x, labels in batches(split, BATCH_SIZE, np.float32):
-        parts: tuple[NDArray, ...] = (x.indptr, x.indices) if isinstance(x, Events) else (x,)
-        for part in (*parts, labels):
-            little = np.ascontiguousarray(part, part.dtype.newbyteorder("<"))
-            digest.update(f"{little.dtype.str} {little.shape}\n".encode())
-            digest.update(little.tobytes())
-    return digest.hexdigest()
-
-
-def _trajectory_sha256(checkpoint: str | Path) -> str:
-    digest = hashlib.sha256()
-    for epoch, file in kept_files(checkpoint).items():
+    for epoch, file in folder.kept_files().items():
         digest.update(f"{epoch} ".encode() + bytes.fromhex(file_digest(file, "sha256")))
     return digest.hexdigest()

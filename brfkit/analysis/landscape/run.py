@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,12 +15,16 @@ from brfkit.analysis.landscape.compute import Block, Stop, compute, stopping
 from brfkit.analysis.landscape.directions import Directions, moving_weights
 from brfkit.analysis.landscape.figures import Figures, figures
 from brfkit.analysis.landscape.hessian import Spectrum, check_count, flat, loss_gradient, replaced, top_eigenvalues
-from brfkit.analysis.landscape.prepare import Prepared, Request, prepare
+from brfkit.analysis.landscape.prepare import SurfaceOptions, SurfaceRequest, SurfaceSetup, prepare
 from brfkit.analysis.landscape.store import read_surface, write_surface
 from brfkit.analysis.landscape.surface import Surface
 from brfkit.analysis.landscape.workers import Crew
 from brfkit.errors import BrfkitError
 from brfkit.io.atomic import PathLike, check_writable
+from brfkit.trained import DataLike, NetworkLike, as_network
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 Progress = Callable[[int, int], None]
 
@@ -84,7 +88,7 @@ class Landscape:
         }
 
 
-def describe(surface: Surface, radius: float = 0.25, out: PathLike | None = None) -> Landscape:
+def summarise(surface: Surface, radius: float = 0.25, out: PathLike | None = None) -> Landscape:
     """A surface that is there already, with its figures."""
     done = surface.done[: surface.grid_size].reshape(surface.shape)
     found = figures(surface.alpha, surface.beta, surface.grid("loss"), done, surface.centre("loss"), radius)
@@ -92,8 +96,8 @@ def describe(surface: Surface, radius: float = 0.25, out: PathLike | None = None
 
 
 def landscape(
-    checkpoint: str | Path,
-    dataset: str | None = None,
+    network: NetworkLike,
+    dataset: DataLike | None = None,
     *,
     out: PathLike | None = None,
     resume: bool = False,
@@ -105,13 +109,13 @@ def landscape(
     progress: Progress | None = None,
     matching: Progress | None = None,
     multiplying: Callable[[int], None] | None = None,
-    **request: Any,
+    **request: Unpack[SurfaceOptions],
 ) -> Landscape | None:
     """Evaluate a network at every point of a grid around its weights.
 
     Args:
-        checkpoint: run folder, checkpoint file, or published ``.pt``.
-        dataset: None takes the one of the run.
+        network: a trained network, or the path of one.
+        dataset: name or file of a data set, a loaded one, or arrays ``(x, y)``; None takes what it was trained on.
         out: HDF5 file; holds every finished block from its end on. None keeps the surface in memory only.
         resume: go on with the surface in `out`, if there is one.
         force: overwrite it.
@@ -122,8 +126,7 @@ def landscape(
         progress: called with points done and in all.
         matching: called with epochs done and in all, for `match_loss`.
         multiplying: called with the products taken for the Hessian.
-        request: neuron, permutation, split, samples, sample_seed, points, bound, line, directions, parameters,
-            match_loss, match_epoch, batch_size, dtype, backend, threads, data_dir, seed; see the command's options.
+        request: which surface; see :class:`brfkit.analysis.landscape.prepare.SurfaceRequest`.
 
     Returns:
         The surface and its figures; None in a process that only helps.
@@ -134,16 +137,17 @@ def landscape(
     """
     if block < 1:
         raise BrfkitError(f"block must be at least 1, not {block}")
-    wanted = Request(dataset=dataset, **request)
+    wanted = SurfaceRequest(dataset=dataset, **request)
+    trained = as_network(network, wanted.neuron)
     with stopping() as stop:
         if crew is not None and not crew.writes:
-            ready = prepare(checkpoint, wanted)
+            ready = prepare(trained, wanted)
             crew.follow(ready.settings, lambda directions: _block(ready, directions, stop, None))
             return None
         try:
             if out is not None:
                 check_writable(out, force or resume)
-            ready = prepare(checkpoint, wanted, matching)
+            ready = prepare(trained, wanted, matching)
             _check_curvature(ready, curvature or Curvature())
             surface = _begin(ready, out, resume, force)
         except BrfkitError:
@@ -152,10 +156,10 @@ def landscape(
             raise
         count, seconds = _evaluate(ready, surface, stop, block, out, crew, progress)
         spectrum = _spectrum(ready, surface.directions, curvature or Curvature(), multiplying)
-    return replace(describe(surface, radius, out), spectrum=spectrum, evaluations=count, seconds=seconds)
+    return replace(summarise(surface, radius, out), spectrum=spectrum, evaluations=count, seconds=seconds)
 
 
-def _begin(ready: Prepared, out: PathLike | None, resume: bool, force: bool) -> Surface:
+def _begin(ready: SurfaceSetup, out: PathLike | None, resume: bool, force: bool) -> Surface:
     """The surface to go on with, or a new one, which is written at once."""
     if out is not None and resume and Path(out).exists():
         surface = read_surface(out)
@@ -164,7 +168,7 @@ def _begin(ready: Prepared, out: PathLike | None, resume: bool, force: bool) -> 
             raise BrfkitError(
                 f"{out} holds another surface: {different}; use the same settings, another file, or --force"
             )
-        surface.directions.check(ready.subject.network)
+        surface.directions.check(ready.setup.network)
         return surface
     surface = Surface(ready.settings, ready.directions())
     if out is not None:
@@ -173,7 +177,7 @@ def _begin(ready: Prepared, out: PathLike | None, resume: bool, force: bool) -> 
 
 
 def _evaluate(
-    ready: Prepared,
+    ready: SurfaceSetup,
     surface: Surface,
     stop: Stop,
     size: int,
@@ -206,30 +210,30 @@ def _evaluate(
     return left, time.perf_counter() - began
 
 
-def _block(ready: Prepared, directions: Directions, stop: Stop, point_done: Callable[[], None] | None) -> Block:
+def _block(ready: SurfaceSetup, directions: Directions, stop: Stop, point_done: Callable[[], None] | None) -> Block:
     return Block(ready.evaluator, ready.centre, directions, ready.settings.dtype, stop, point_done)
 
 
-def _check_curvature(ready: Prepared, wanted: Curvature) -> None:
+def _check_curvature(ready: SurfaceSetup, wanted: Curvature) -> None:
     """Refuse impossible eigenvalues before the points are evaluated, not after."""
     if wanted.eigenvalues:
-        names = moving_weights(ready.subject.network, ready.settings.parameters)
+        names = moving_weights(ready.setup.network, ready.settings.parameters)
         check_count(sum(ready.centre[name].size for name in names), wanted.eigenvalues)
 
 
 def _spectrum(
-    ready: Prepared, directions: Directions, wanted: Curvature, progress: Callable[[int], None] | None
+    ready: SurfaceSetup, directions: Directions, wanted: Curvature, progress: Callable[[int], None] | None
 ) -> Spectrum | None:
     """Eigenvalues of the Hessian with respect to the weights that move."""
     if not wanted.eigenvalues:
         return None
-    subject, names = ready.subject, directions.names
+    setup, names = ready.setup, directions.names
     centre = {name: value.astype(np.float64) for name, value in ready.centre.items()}
-    split = subject.split.take(wanted.samples)
+    split = setup.split.take(wanted.samples)
 
     def gradient(values: Any) -> Any:
         found = loss_gradient(
-            subject.network, replaced(centre, names, values), split, subject.task, subject.backend,
+            setup.network, replaced(centre, names, values), split, setup.task, setup.backend,
             ready.settings.batch_size,
         )  # fmt: skip
         return flat(found, names)

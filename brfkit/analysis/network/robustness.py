@@ -6,18 +6,18 @@ import csv
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from brfkit.analysis.network.perturbations.registry import Perturbation, Streams, Trial, get_perturbation
-from brfkit.backends.base import Backend
 from brfkit.errors import BrfkitError
 from brfkit.evaluation import evaluate
 from brfkit.io.atomic import PathLike, atomic_write
-from brfkit.subject import Subject, open_subject
+from brfkit.trained import DataLike, NetworkLike, Setup, SetupOptions, set_up
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 COLUMNS = ("level", "repeat", "samples", "accuracy", "loss", "spikes_per_sample", "seconds")
 
@@ -102,83 +102,66 @@ class Robustness:
 
 
 def robustness(
-    checkpoint: str | Path,
+    network: NetworkLike,
     perturbation: str,
-    dataset: str | None = None,
+    dataset: DataLike | None = None,
     *,
     levels: Sequence[float] | None = None,
     repeats: int = 5,
     samples: int | None = None,
-    neuron: str | None = None,
-    permutation: Any = None,
     batch_size: int = 500,
-    dtype: DTypeLike = np.float32,
-    backend: str | Backend = "auto",
-    threads: int | None = None,
-    data_dir: str | Path | None = None,
-    seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
     finished: Callable[[Sequence[Point]], None] | None = None,
+    **options: Unpack[SetupOptions],
 ) -> Robustness:
     """Evaluate a trained network on the test set at every level of a perturbation.
 
     The tests of the ICML paper (Higuchi et al. 2024, appendix) and further ones, see docs/robustness.md.
 
     Args:
-        checkpoint: run folder, checkpoint file, or published ``.pt``.
+        network: a trained network, or the path of one.
         perturbation: its name, one of ``PERTURBATIONS``.
-        dataset: None takes the one of the run.
+        dataset: name or file of a data set, a loaded one, or arrays ``(x, y)``; None takes what it was trained on.
         levels: None takes those of the paper.
         repeats: evaluations per level, each with a random stream of its own.
         samples: take the first so many test samples; None takes all.
-        neuron, permutation, dtype, backend, threads, data_dir: as for :func:`brfkit.evaluate`.
         batch_size: samples at a time; changes memory and time, not results.
-        seed: of the noise. A repeat's noise depends on seed, repeat and sample only.
         progress: called with samples done and samples in all.
         finished: called with all evaluations so far, after each.
+        options: see :class:`brfkit.trained.SetupOptions`. A repeat's noise depends on the seed, the repeat and the
+            sample only.
 
     Raises:
         BrfkitError: unknown perturbation, a level that means nothing, or data that do not fit the network.
     """
     began = time.perf_counter()
-    chosen = get_perturbation(perturbation)
-    asked = tuple(chosen.levels if levels is None else (float(level) for level in levels))
-    if not asked or len(set(asked)) != len(asked):
+    kind = get_perturbation(perturbation)
+    wanted = tuple(kind.levels if levels is None else (float(level) for level in levels))
+    if not wanted or len(set(wanted)) != len(wanted):
         raise BrfkitError("levels must be given once each, and at least one")
     if repeats < 1:
         raise BrfkitError(f"repeats must be at least 1, not {repeats}")
-    for level in asked:
-        chosen.check(level)
-    subject = open_subject(
-        checkpoint,
-        dataset,
-        neuron=neuron,
-        permutation=permutation,
-        samples=samples,
-        dtype=dtype,
-        backend=backend,
-        threads=threads,
-        data_dir=data_dir,
-        seed=seed,
-    )
-    runs = [(level, repeat) for level in asked for repeat in range(repeats if chosen.random and level else 1)]
-    total = len(runs) * len(subject.split)
+    for level in wanted:
+        kind.check(level)
+    setup, seed = set_up(network, dataset, samples=samples, **options), options.get("seed", 0)
+    runs = [(level, repeat) for level in wanted for repeat in range(repeats if kind.random and level else 1)]
+    total = len(runs) * len(setup.split)
     points: list[Point] = []
     for level, repeat in runs:
-        done = len(points) * len(subject.split)
+        done = len(points) * len(setup.split)
         advance = None if progress is None else _shifted(progress, done, total)
-        points.append(_evaluate(subject, chosen, level, Streams(seed, repeat, chosen.name), batch_size, advance))
+        points.append(_evaluate(setup, kind, level, Streams(seed, repeat, kind.name), batch_size, advance))
         if finished is not None:
             finished(points)
     return Robustness(
-        chosen,
-        subject.data.name,
-        subject.neuron,
-        subject.backend.name,
-        len(subject.split),
-        repeats if chosen.random else 1,
+        kind,
+        setup.data.name,
+        setup.neuron,
+        setup.backend.name,
+        len(setup.split),
+        repeats if kind.random else 1,
         seed,
-        asked,
+        wanted,
         tuple(points),
         time.perf_counter() - began,
     )
@@ -189,21 +172,21 @@ def _shifted(progress: Callable[[int, int], None], before: int, total: int) -> C
 
 
 def _evaluate(
-    subject: Subject,
+    setup: Setup,
     perturbation: Perturbation,
     level: float,
     streams: Streams,
     batch_size: int,
     progress: Callable[[int, int], None] | None,
 ) -> Point:
-    trial = Trial(subject.network, subject.weights, subject.split, subject.backend)
+    trial = Trial(setup.network, setup.weights, setup.split, setup.backend)
     if level or not perturbation.random:
         trial = perturbation.apply(trial, level, streams)
     found = evaluate(
         trial.network,
         trial.weights,
         trial.split,
-        subject.task,
+        setup.task,
         trial.backend,
         batch_size=batch_size,
         progress=progress,

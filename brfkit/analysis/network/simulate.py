@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,10 @@ from brfkit.network import Network
 from brfkit.simulation.divergence import first_divergence
 from brfkit.simulation.population import resolve_dtype
 from brfkit.simulation.stimulus import times
-from brfkit.subject import open_subject
+from brfkit.trained import DataLike, DataOptions, NetworkLike, set_up
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class NetworkSimulation:
         input: (steps, channels), the sample as the network sees it.
         states: ``<layer>.<symbol>``, (steps, units), all states of all layers; ``z`` of spiking layers is uint8.
         dataset, split, sample: where the input comes from.
-        label: the right class, an int, or (steps,) where every step has its own.
+        label: the class that is right, an int, or (steps,) where every step has its own.
         class_names: one per output.
         diverged_at: first step at which a state is not finite, or None.
         seconds: wall time.
@@ -103,30 +105,26 @@ class NetworkSimulation:
 
 
 def simulate_network(
-    checkpoint: str | Path,
-    dataset: str | None = None,
+    network: NetworkLike,
+    dataset: DataLike | None = None,
     *,
     sample: int = 0,
     split: str = "test",
-    neuron: str | None = None,
-    permutation: Any = None,
     dtype: str | None = None,
     backend: str | Backend = "auto",
     threads: int | None = None,
-    data_dir: str | Path | None = None,
-    seed: int = 0,
+    **options: Unpack[DataOptions],
 ) -> NetworkSimulation:
     """Run a trained network over one sample and record every state of every layer.
 
     Args:
-        checkpoint: run folder, checkpoint file, or published ``.pt``.
-        dataset: None takes the one of the run.
+        network: a trained network, or the path of one.
+        dataset: name or file of a data set, a loaded one, or arrays ``(x, y)``; None takes what it was trained on.
         sample: number of the sample, from 0.
         split: ``test`` or ``train``.
-        neuron: for a published file, which neuron it holds.
-        permutation: for psmnist, array or ``.npy`` file; None takes the one saved with the run.
         dtype: ``float32`` or ``float64``; None takes float64 for the reference backend and float32 for the others.
-        backend, threads, data_dir, seed: as for the command.
+        backend, threads: see :class:`brfkit.trained.SetupOptions`.
+        options: see :class:`brfkit.trained.DataOptions`.
 
     Raises:
         BrfkitError: the checkpoint or the data cannot be read or do not fit each other, or there is no such sample.
@@ -134,30 +132,27 @@ def simulate_network(
     began = time.perf_counter()
     engine = get_backend(backend, threads=threads) if isinstance(backend, str) else backend
     kind = resolve_dtype(engine, dtype)
-    subject = open_subject(
-        checkpoint, dataset, neuron=neuron, permutation=permutation, split=split, dtype=kind, backend=engine,
-        data_dir=data_dir, seed=seed,
-    )  # fmt: skip
-    network, samples, name = subject.network, subject.split, subject.data.name
+    setup = set_up(network, dataset, split=split, dtype=kind, backend=engine, **options)
+    description, samples, name = setup.network, setup.split, setup.data.name
     if not 0 <= sample < len(samples):
         raise BrfkitError(f"{name} has {len(samples)} {split} samples, numbered from 0; there is no sample {sample}")
     x, labels = samples.batch([sample], kind)
     with np.errstate(all="ignore"):  # overflow is reported as divergence
-        trace = engine.scan(network, subject.weights, x, record=list(state_names(network)))
+        trace = engine.scan(description, setup.weights, x, record=list(state_names(description)))
     dense = x.dense(kind) if isinstance(x, Events) else x
     states = {key: v[:, 0].astype(np.uint8) if key.endswith(".z") else v[:, 0] for key, v in trace.records.items()}
     label = labels[:, 0] if labels.ndim == 2 else int(labels[0])
     return NetworkSimulation(
-        network=network,
+        network=description,
         backend=engine.name,
-        t=times(len(dense), network.dt),
+        t=times(len(dense), description.dt),
         input=dense[:, 0],
         states=states,
         dataset=name,
         split=split,
         sample=sample,
         label=label,
-        class_names=subject.data.class_names,
+        class_names=setup.data.class_names,
         diverged_at=_first_not_finite(states),
         seconds=time.perf_counter() - began,
     )

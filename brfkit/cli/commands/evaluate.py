@@ -28,10 +28,10 @@ def command(checkpoint: str, as_json: bool, seed: int, **options: Any) -> None:
     brfkit evaluate runs/ecg
     brfkit evaluate ecg_brf.pt --dataset ecg --neuron brf
     """
-    from brfkit.api import evaluate
+    from brfkit.analysis.network.evaluate import evaluate
 
     with progress("evaluating", "samples") as advance:
-        result = evaluate(checkpoint, progress=advance, seed=seed, **options)
+        result = evaluate(checkpoint, progress=advance, seed=seed, **options).to_dict()
     if as_json:
         print_json(result)
     else:

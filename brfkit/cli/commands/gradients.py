@@ -60,7 +60,7 @@ def command(
     """
     if len(neurons) not in (0, 1, len(checkpoints)):
         raise click.UsageError(f"--neuron is given {len(neurons)} times for {len(checkpoints)} checkpoints.")
-    from brfkit.analysis.network.gradients.profile import gradient_flow, write_gradients
+    from brfkit.analysis.network.gradients.profile import gradients, write_gradients
     from brfkit.cli.progress import progress
     from brfkit.io.atomic import atomic_path
 
@@ -74,7 +74,7 @@ def command(
             def shifted(done: int, total: int, number: int = number) -> None:
                 advance(number * total + done, len(checkpoints) * total)
 
-            flows.append(gradient_flow(checkpoint, neuron=kind, progress=shifted, **options))
+            flows.append(gradients(checkpoint, neuron=kind, progress=shifted, **options))
     if out is not None:
         write_gradients(out, flows, force)
     if plot is not None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,6 +24,9 @@ from brfkit.cli.options import (
     style,
     trained_network,
 )
+
+if TYPE_CHECKING:
+    from brfkit.trained import TrainedNetwork
 
 FORMATS = ("png", "svg", "pdf")
 
@@ -64,13 +68,20 @@ def command(checkpoint: str, as_json: bool, show: tuple[int, ...], out: str | No
     brfkit inspect runs/ecg --out inspection
     brfkit inspect smnist_brf.pt --dataset smnist --neuron brf --out inspection --show 0,3 --format png --format pdf
     """
-    from brfkit.analysis.network.inspect.inspection import inspect_network
+    from brfkit.analysis.network.inspect.inspection import inspect
     from brfkit.cli.progress import progress
+    from brfkit.trained import as_network, load_data
 
     folder = None if out is None else _folder(out, force)
-    samples = {} if folder is None else _of_samples(checkpoint, show, options)
+    network, samples = as_network(checkpoint, options.pop("neuron")), {}
+    if folder is not None and show:  # samples of the whole split: loaded once, for them and for the inspection
+        places = {name: options[name] for name in ("split", "permutation", "data_dir", "seed")}
+        network = replace(network, task=network.trained_on(options["dataset"])[1])
+        options["dataset"] = load_data(network, options["dataset"], **places)
+        options["permutation"] = None
+        samples = _of_samples(network, show, options)
     with progress("running", "samples") as advance:
-        found = inspect_network(checkpoint, progress=advance, **options)
+        found = inspect(network, progress=advance, **options)
     written = [] if folder is None else _write(folder, found, samples, tuple(dict.fromkeys(suffix)) or _usual(), force)
     if as_json:
         print_json({**found.to_dict(), "out": out, "files": written})
@@ -115,18 +126,20 @@ def _write(
     return written
 
 
-def _of_samples(checkpoint: str, show: tuple[int, ...], options: dict[str, Any]) -> dict[str, Callable[[], Any]]:
+def _of_samples(
+    network: TrainedNetwork, show: tuple[int, ...], options: dict[str, Any]
+) -> dict[str, Callable[[], Any]]:
     """Pictures of single samples: spikes, states, outputs; where every step has a label, these over the signal."""
     from brfkit.analysis.network.simulate import simulate_network
     from brfkit.backends import capabilities
     from brfkit.plotting.inspect_data import labels_figure
     from brfkit.plotting.network_trace import network_figure
 
-    names = ("dataset", "neuron", "split", "permutation", "dtype", "backend", "threads", "data_dir", "seed")
+    names = ("dataset", "split", "dtype", "backend", "threads")
     settings = {name: options[name] for name in names}
     if options["dtype"] not in capabilities(options["backend"]).dtypes:
         settings["dtype"] = None
-    runs = [simulate_network(checkpoint, sample=number, **settings) for number in show]
+    runs = [simulate_network(network, sample=number, **settings) for number in show]
     found: dict[str, Callable[[], Any]] = {f"sample-{run.sample}": partial(network_figure, run) for run in runs}
     if runs and not isinstance(runs[0].label, int):
         found["labels"] = partial(labels_figure, runs)

@@ -188,12 +188,12 @@ def _names(checkpoints: tuple[str, ...], out: str | None) -> list[str | None]:
 
 
 def _one(checkpoint: str, out: str | None, crew: Crew | None, **options: Any) -> Landscape | None:
-    from brfkit.analysis.landscape.run import Curvature, describe, landscape
+    from brfkit.analysis.landscape.run import Curvature, landscape, summarise
     from brfkit.analysis.landscape.store import is_surface, read_surface
 
     wanted = Curvature(*(options.pop(name) for name in ("hessian", "hessian_samples", "hessian_step")))
     if is_surface(checkpoint):
-        return describe(read_surface(checkpoint), options["radius"], checkpoint)
+        return summarise(read_surface(checkpoint), options["radius"], checkpoint)
     if crew is not None:
         from brfkit.analysis.landscape.workers import restarts, threads_per_process
         from brfkit.backends.threads import default_threads

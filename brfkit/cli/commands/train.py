@@ -117,13 +117,14 @@ def _train(options: dict[str, Any], seed_given: bool) -> None:
     limit_threads(options["threads"])
     from brfkit.errors import BrfkitError
     from brfkit.plotting.curves import learning_curve
+    from brfkit.runs.folder import new_folder
     from brfkit.training.distributed import World
     from brfkit.training.run import train
 
     config = _config(options, seed_given)
     backend = _backend(config, options)
     world = World.from_environment()
-    folder = Path(options["run_dir"] or world.share(str(_new_folder(config)) if world.first else None))
+    folder = Path(options["run_dir"] or world.share(str(new_folder(config)) if world.first else None))
     force = options["force"]
 
     def run_one(settings: Any, run_dir: Path, resume: bool) -> dict[str, Any]:
@@ -210,12 +211,3 @@ def _stored_config(options: dict[str, Any]) -> Path:
         return folder / CONFIG
     files = [seed_folder(folder, seed) / CONFIG for seed in options["seeds"]]
     return next((file for file in files if file.exists()), files[0])
-
-
-def _new_folder(config: Any) -> Path:
-    """A folder under ``runs/`` that does not exist yet."""
-    stem = f"{Path(config.data.dataset).stem}-{config.network.neuron}-seed{config.training.seed}"
-    folder, number = Path("runs") / stem, 2
-    while folder.exists():
-        folder, number = Path("runs") / f"{stem}-{number}", number + 1
-    return folder

@@ -4,40 +4,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from brfkit.analysis.network.gradients.eigenvalues import eigenvalues, trajectory, transitions
 from brfkit.analysis.network.gradients.flow import Scanned, StateGradients, norms
 from brfkit.analysis.network.gradients.result import Curve, Eigenvalues, GradientFlow, write_gradients
-from brfkit.backends.base import Backend
 from brfkit.errors import BrfkitError
-from brfkit.subject import Subject, open_subject
 from brfkit.task import LAST, Task
+from brfkit.trained import DataLike, NetworkLike, Setup, SetupOptions, set_up
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 FACTOR = 1e3  # a gradient is lost below 1/FACTOR of what it was at the last step, exploded above FACTOR of it
 BAND = (10.0, 90.0)  # percentiles of the samples or neurons
 
 
-def gradient_flow(
-    checkpoint: str | Path,
-    dataset: str | None = None,
+def gradients(
+    network: NetworkLike,
+    dataset: DataLike | None = None,
     *,
-    neuron: str | None = None,
     samples: int = 16,
     points: int = 200,
     split: str = "test",
     check: bool = False,
-    permutation: Any = None,
-    dtype: DTypeLike = np.float64,
-    backend: str | Backend = "auto",
-    threads: int | None = None,
-    data_dir: str | Path | None = None,
-    seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    **options: Unpack[SetupOptions],
 ) -> GradientFlow:
     """Take the loss of single samples back through time and look at its gradient on the way.
 
@@ -46,14 +41,13 @@ def gradient_flow(
     layer with S states (Higuchi, Bohté, Otte, arXiv:2406.00389).
 
     Args:
-        checkpoint: run folder, checkpoint file, or published ``.pt``.
-        dataset: None takes the one of the run.
-        neuron: for a published file, which neuron it holds.
+        network: a trained network, or the path of one.
+        dataset: name or file of a data set, a loaded one, or arrays ``(x, y)``; None takes what it was trained on.
         samples: the first so many of `split` are looked at; each gradient is that of one sample's own loss.
         points: at most so many moments are kept.
         check: compare with autograd (torch backend) on the first sample.
-        permutation, dtype, backend, threads, data_dir, seed: as for :func:`brfkit.evaluate`.
         progress: called with passes done and passes in all.
+        options: see :class:`brfkit.trained.SetupOptions`; float64 where no dtype is given.
 
     Raises:
         BrfkitError: checkpoint or data cannot be read or do not fit, or there is nothing to look at.
@@ -61,40 +55,36 @@ def gradient_flow(
     began = time.perf_counter()
     if samples < 1 or points < 2:
         raise BrfkitError(f"at least one sample and two points are needed, not {samples} and {points}")
-    subject = open_subject(
-        checkpoint, dataset, neuron=neuron, permutation=permutation, split=split, samples=samples, dtype=dtype,
-        backend=backend, threads=threads, data_dir=data_dir, seed=seed,
-    )  # fmt: skip
-    if not subject.network.spiking_layers:
-        raise BrfkitError(f"{checkpoint} has no spiking layer, so no gradient travels through one")
-    x, labels = subject.split.batch(np.arange(len(subject.split)), dtype)
+    dtype = options.setdefault("dtype", np.float64)
+    setup = set_up(network, dataset, split=split, samples=samples, **options)
+    if not setup.network.spiking_layers:
+        raise BrfkitError(f"{setup.name} has no spiking layer, so no gradient travels through one")
+    x, labels = setup.split.batch(np.arange(len(setup.split)), dtype)
     advance = _counter(progress, 3 + check)
-    segment = max(-(-subject.data.steps // points), 1)
-    scanned = {
-        cut: Scanned(subject.network, subject.weights, x, subject.backend, segment, cut) for cut in (False, True)
-    }
+    segment = max(-(-setup.data.steps // points), 1)
+    scanned = {cut: Scanned(setup.network, setup.weights, x, setup.backend, segment, cut) for cut in (False, True)}
     advance()
-    losses = {"task": subject.task, LAST: Task(LAST, LAST)}
+    losses = {"task": setup.task, LAST: Task(LAST, LAST)}
     found = {
         loss: [scanned[cut].gradients(loss_gradient(task, scanned[cut].outputs, labels)) for cut in (False, True)]
         for loss, task in losses.items()
     }
     advance()
-    layers = subject.network.spiking_layers
+    layers = setup.network.spiking_layers
     steps = found["task"][0].steps
     flow = GradientFlow(
-        name=subject.name,
-        neuron=subject.neuron,
-        dataset=subject.data.name,
-        backend=subject.backend.name,
-        samples=len(subject.split),
-        dt=subject.network.dt,
+        name=setup.name,
+        neuron=setup.neuron,
+        dataset=setup.data.name,
+        backend=setup.backend.name,
+        samples=len(setup.split),
+        dt=setup.network.dt,
         total_steps=scanned[False].steps,
         steps=steps,
         curves={loss: {y.name: _curve(*(norms(g, y) for g in pair)) for y in layers} for loss, pair in found.items()},
-        eigenvalues=_eigenvalues(subject, steps),
+        eigenvalues=_eigenvalues(setup, steps),
         parameters={loss: _weights(*pair) for loss, pair in found.items()},
-        autograd_difference=_compare(subject, segment, losses["task"]) if check else None,
+        autograd_difference=_compare(setup, segment, losses["task"]) if check else None,
         seconds=time.perf_counter() - began,
     )
     advance()
@@ -141,13 +131,13 @@ def _curve(whole: NDArray[np.float64], cut: NDArray[np.float64]) -> Curve:
         )
 
 
-def _eigenvalues(subject: Subject, steps: NDArray[np.int64]) -> dict[str, Eigenvalues]:
-    x, _ = subject.split.batch([0], np.float64)
-    weights = {name: value.astype(np.float64) for name, value in subject.weights.items()}
-    records = trajectory(subject.network, weights, x, subject.backend)
+def _eigenvalues(setup: Setup, steps: NDArray[np.int64]) -> dict[str, Eigenvalues]:
+    x, _ = setup.split.batch([0], np.float64)
+    weights = {name: value.astype(np.float64) for name, value in setup.weights.items()}
+    records = trajectory(setup.network, weights, x, setup.backend)
     found: dict[str, Eigenvalues] = {}
-    for layer in subject.network.spiking_layers:
-        values = eigenvalues(transitions(subject.network, weights, x, records, layer, steps)[:, 0])
+    for layer in setup.network.spiking_layers:
+        values = eigenvalues(transitions(setup.network, weights, x, records, layer, steps)[:, 0])
         largest = np.abs(values[..., 0])
         low, median, high = np.nanpercentile(largest, (BAND[0], 50.0, BAND[1]), axis=1)
         found[layer.name] = Eigenvalues(values, median, low, high)
@@ -167,15 +157,15 @@ def _weights(whole: StateGradients, cut: StateGradients) -> dict[str, dict[str, 
     return figures
 
 
-def _compare(subject: Subject, segment: int, task: Task) -> float:
+def _compare(setup: Setup, segment: int, task: Task) -> float:
     """Largest deviation from autograd over the largest gradient, in float64, of states and weights."""
     from brfkit.backends import get_backend
 
-    x, labels = subject.split.batch([0], np.float64)
-    weights = {name: value.astype(np.float64) for name, value in subject.weights.items()}
+    x, labels = setup.split.batch([0], np.float64)
+    weights = {name: value.astype(np.float64) for name, value in setup.weights.items()}
     pair = []
-    for backend in (subject.backend, get_backend("torch")):
-        scanned = Scanned(subject.network, weights, x, backend, segment)
+    for backend in (setup.backend, get_backend("torch")):
+        scanned = Scanned(setup.network, weights, x, backend, segment)
         gradients = scanned.gradients(loss_gradient(task, scanned.outputs, labels))
         pair.append(gradients.states | gradients.weights)
     ours, theirs = pair
@@ -186,4 +176,6 @@ def _compare(subject: Subject, segment: int, task: Task) -> float:
     )
 
 
-__all__ = ["Curve", "Eigenvalues", "GradientFlow", "gradient_flow", "loss_gradient", "write_gradients"]
+gradient_flow = gradients  # the former name, for one release
+
+__all__ = ["Curve", "Eigenvalues", "GradientFlow", "gradient_flow", "gradients", "loss_gradient", "write_gradients"]

@@ -53,7 +53,7 @@ class Eigenvalues:
 
 @dataclass(frozen=True)
 class GradientFlow:
-    """What :func:`gradient_flow` returns.
+    """What :func:`brfkit.gradients` returns.
 
     Attributes:
         name, neuron, dataset, backend: names.

@@ -5,17 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from brfkit.analysis.network.inspect.measures import Resonance, data_spectrum, effective, resonance, weight_figures
-from brfkit.backends.base import Backend
 from brfkit.errors import BrfkitError
 from brfkit.network import Network
-from brfkit.subject import Subject, open_subject
+from brfkit.trained import DataLike, NetworkLike, Setup, SetupOptions, set_up
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 SATURATED = 0.5  # share of the steps at which a neuron spikes, from which on it counts as saturated
 BATCH = 64  # samples whose spikes are held at a time
@@ -23,7 +24,7 @@ SPECTRUM_SAMPLES = 500
 
 
 @dataclass(frozen=True)
-class LayerFacts:
+class LayerInspection:
     """One spiking layer; H neurons, C classes.
 
     Attributes:
@@ -54,7 +55,7 @@ class LayerFacts:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What :func:`inspect_network` returns.
+    """What :func:`inspect` returns.
 
     Attributes:
         name, dataset, split, backend: names.
@@ -65,7 +66,7 @@ class Inspection:
         weights: figures of every matrix, see :func:`brfkit.analysis.network.inspect.measures.weight_figures`.
         matrices: the weights themselves.
         class_names: one per output.
-        confusion: (C, C) int64, rows the right class, columns the one that the network says.
+        confusion: (C, C) int64, rows the right class, columns the one that the network predicts.
         accuracy, loss, spikes_per_sample: of these samples, as ``brfkit evaluate`` has them.
         spectrum_omega, spectrum: (F,) and (F, I), mean power of the input.
         seconds: wall time.
@@ -77,7 +78,7 @@ class Inspection:
     backend: str
     network: Network
     samples: int
-    layers: tuple[LayerFacts, ...]
+    layers: tuple[LayerInspection, ...]
     readout: dict[str, NDArray[np.float64]]
     weights: dict[str, dict[str, float]]
     matrices: Mapping[str, NDArray]
@@ -122,7 +123,7 @@ def _summary(values: NDArray[np.float64]) -> dict[str, float]:
     return {"min": float(low), "median": float(median), "mean": float(values.mean()), "max": float(high)}
 
 
-def _layer_summary(layer: LayerFacts) -> dict[str, Any]:
+def _layer_summary(layer: LayerInspection) -> dict[str, Any]:
     return {
         "neuron": layer.neuron,
         "units": len(layer.rate),
@@ -135,72 +136,62 @@ def _layer_summary(layer: LayerFacts) -> dict[str, Any]:
     }
 
 
-def inspect_network(
-    checkpoint: str | Path,
-    dataset: str | None = None,
+def inspect(
+    network: NetworkLike,
+    dataset: DataLike | None = None,
     *,
-    neuron: str | None = None,
     samples: int | None = 1000,
     split: str = "test",
-    permutation: Any = None,
-    dtype: DTypeLike = np.float32,
-    backend: str | Backend = "auto",
-    threads: int | None = None,
-    data_dir: str | Path | None = None,
-    seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    **options: Unpack[SetupOptions],
 ) -> Inspection:
     """Run a trained network over samples and collect what its neurons are and do.
 
     Args:
-        checkpoint: run folder, checkpoint file, or published ``.pt``.
-        dataset: None takes the one of the run.
-        neuron: for a published file, which neuron it holds.
+        network: a trained network, or the path of one.
+        dataset: name or file of a data set, a loaded one, or arrays ``(x, y)``; None takes what it was trained on.
         samples: the first so many of `split`; None takes all.
         split: ``test`` or ``train``.
-        permutation, dtype, backend, threads, data_dir, seed: as for :func:`brfkit.evaluate`.
         progress: called with samples done and samples in all.
+        options: see :class:`brfkit.trained.SetupOptions`.
 
     Raises:
         BrfkitError: checkpoint or data cannot be read or do not fit each other.
     """
     began = time.perf_counter()
-    subject = open_subject(
-        checkpoint, dataset, neuron=neuron, permutation=permutation, split=split, samples=samples, dtype=dtype,
-        backend=backend, threads=threads, data_dir=data_dir, seed=seed,
-    )  # fmt: skip
-    if len(subject.split) == 0:
-        raise BrfkitError(f"{subject.data.name} has no {split} samples to look at")
-    network, weights = subject.network, subject.weights
-    seen = _run(subject, progress)
+    setup = set_up(network, dataset, split=split, samples=samples, **options)
+    if len(setup.split) == 0:
+        raise BrfkitError(f"{setup.data.name} has no {split} samples to look at")
+    description, weights = setup.network, setup.weights
+    counts = _count(setup, progress)
     layers = tuple(
-        LayerFacts(
+        LayerInspection(
             layer.name,
             layer.neuron,
-            effective(layer, weights, network.dt),
-            resonance(layer, weights, network.dt),
-            *seen.rates(layer.name),
+            effective(layer, weights, description.dt),
+            resonance(layer, weights, description.dt),
+            *counts.rates(layer.name),
         )
-        for layer in network.spiking_layers
+        for layer in description.spiking_layers
     )
-    last = network.layers[-1]
-    omega, spectrum = data_spectrum(subject.split, network.dt, SPECTRUM_SAMPLES)
+    last = description.layers[-1]
+    omega, spectrum = data_spectrum(setup.split, description.dt, SPECTRUM_SAMPLES)
     return Inspection(
-        name=subject.name,
-        dataset=subject.data.name,
+        name=setup.name,
+        dataset=setup.data.name,
         split=split,
-        backend=subject.backend.name,
-        network=network,
-        samples=len(subject.split),
+        backend=setup.backend.name,
+        network=description,
+        samples=len(setup.split),
         layers=layers,
-        readout={} if last.spec.spiking else effective(last, weights, network.dt),
-        weights=weight_figures(network, weights),
+        readout={} if last.spec.spiking else effective(last, weights, description.dt),
+        weights=weight_figures(description, weights),
         matrices={name: value for name, value in weights.items() if value.ndim == 2},
-        class_names=_names(subject.data.class_names, network.outputs),
-        confusion=seen.confusion,
-        accuracy=100.0 * float(np.trace(seen.confusion)) / max(int(seen.confusion.sum()), 1),
-        loss=seen.loss / seen.terms,
-        spikes_per_sample=seen.spikes / len(subject.split),
+        class_names=_names(setup.data.class_names, description.outputs),
+        confusion=counts.confusion,
+        accuracy=100.0 * float(np.trace(counts.confusion)) / max(int(counts.confusion.sum()), 1),
+        loss=counts.loss / counts.terms,
+        spikes_per_sample=counts.spikes / len(setup.split),
         spectrum_omega=omega,
         spectrum=spectrum,
         seconds=time.perf_counter() - began,
@@ -211,8 +202,8 @@ def _names(names: tuple[str, ...], outputs: int) -> tuple[str, ...]:
     return (*names, *(str(i) for i in range(len(names), outputs)))
 
 
-class _Seen:
-    """What has been counted over all samples."""
+class _Counts:
+    """Spikes, decisions and losses over all samples."""
 
     def __init__(self, network: Network) -> None:
         classes = network.outputs
@@ -228,32 +219,34 @@ class _Seen:
         return counts.sum(0) / self.steps_of.sum(), counts / steps
 
 
-def _run(subject: Subject, progress: Callable[[int, int], None] | None) -> _Seen:
-    network, task, total = subject.network, subject.task, len(subject.split)
-    seen = _Seen(network)
-    dtype = next(iter(subject.weights.values())).dtype
+def _count(setup: Setup, progress: Callable[[int, int], None] | None) -> _Counts:
+    network, task, total = setup.network, setup.task, len(setup.split)
+    counts = _Counts(network)
+    dtype = next(iter(setup.weights.values())).dtype
     record = [f"{layer.name}.z" for layer in network.spiking_layers]
     for first in range(0, total, BATCH):
-        x, labels = subject.split.batch(np.arange(first, min(first + BATCH, total)), dtype)
-        trace = subject.backend.scan(network, subject.weights, x, record=record)
+        x, labels = setup.split.batch(np.arange(first, min(first + BATCH, total)), dtype)
+        trace = setup.backend.scan(network, setup.weights, x, record=record)
         steps, batch = trace.outputs.shape[:2]
         task.check(steps, labels.ndim == 2)
-        said = task.predictions(trace.outputs)
-        right = labels if said.ndim == labels.ndim == 1 else np.broadcast_to(labels, (steps, batch))[task.skip_steps :]
-        if said.ndim == 1 and labels.ndim == 2:
+        predicted = task.predictions(trace.outputs)
+        right = (
+            labels if predicted.ndim == labels.ndim == 1 else np.broadcast_to(labels, (steps, batch))[task.skip_steps :]
+        )
+        if predicted.ndim == 1 and labels.ndim == 2:
             right = labels[-1]
-        np.add.at(seen.confusion, (right.ravel(), said.ravel()), 1)
+        np.add.at(counts.confusion, (right.ravel(), predicted.ravel()), 1)
         value, terms = task.loss_sum(trace.outputs, labels)
-        seen.loss, seen.terms = seen.loss + value, seen.terms + terms
-        seen.spikes += trace.spikes_per_sample() * batch
+        counts.loss, counts.terms = counts.loss + value, counts.terms + terms
+        counts.spikes += trace.spikes_per_sample() * batch
         one_hot = np.eye(network.outputs)[np.broadcast_to(labels, (steps, batch))]  # [T, B, C]
-        seen.steps_of += one_hot.sum((0, 1))
+        counts.steps_of += one_hot.sum((0, 1))
         for layer in network.spiking_layers:
             z = trace.records[f"{layer.name}.z"]
-            seen.spikes_of[layer.name] += _by_class(z, labels, one_hot)
+            counts.spikes_of[layer.name] += _by_class(z, labels, one_hot)
         if progress is not None:
             progress(min(first + BATCH, total), total)
-    return seen
+    return counts
 
 
 def _by_class(z: NDArray, labels: NDArray[np.int64], one_hot: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -264,4 +257,6 @@ def _by_class(z: NDArray, labels: NDArray[np.int64], one_hot: NDArray[np.float64
     return (flat.T @ z.reshape(len(flat), -1)).astype(np.float64)
 
 
-__all__ = ["Inspection", "LayerFacts", "inspect_network"]
+inspect_network = inspect  # the former name, for one release
+
+__all__ = ["Inspection", "LayerInspection", "inspect", "inspect_network"]

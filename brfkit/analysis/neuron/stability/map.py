@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,10 @@ from brfkit.codegen.program import Program
 from brfkit.errors import BrfkitError
 from brfkit.neurons import OptionValue
 from brfkit.simulation.reduce import Population, Progress, Work, choose_engine, load_kernel, reduce_block
+from brfkit.trained import NetworkLike
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 # A neuron is pushed by this share of its threshold and has diverged when it is GROWTH times as far out, still below
 # threshold, where resets could hold it; it is at rest when it has come back by the same factor.
@@ -127,7 +130,7 @@ def stability_map(
     neurons: int = 20_000,
     options: Mapping[str, OptionValue] | None = None,
     constants: Mapping[str, float] | None = None,
-    checkpoint: str | Path | None = None,
+    checkpoint: NetworkLike | None = None,
     steps: int = MOST_STEPS,
     dtype: str = "float64",
     backend: str = "auto",
@@ -149,7 +152,7 @@ def stability_map(
         dt: time step δ; None takes 0.01, or the checkpoint's.
         neurons: how many are drawn, uniformly over the plane, and simulated.
         options, constants: as for :func:`brfkit.simulate`; those of the checkpoint where it is given.
-        checkpoint: run folder, checkpoint, or published ``.pt``, whose neurons are looked up in the plane.
+        checkpoint: a trained network, or the path of one, whose neurons are placed in the plane.
         steps: after which a neuron that is still undecided is judged by whether it grows.
         dtype: of the simulation.
         backend: ``auto``, ``numba`` or ``reference``.
@@ -200,6 +203,31 @@ def stability_map(
         simulating=work.seconds,
         seconds=time.perf_counter() - began,
     )
+
+
+class PlaneOptions(TypedDict, total=False):
+    """Keyword arguments of :func:`stability_map` that say which part of the plane is looked at, and how."""
+
+    omega: tuple[float, float] | None
+    b: tuple[float, float] | None
+    neurons: int
+    steps: int
+    dtype: str
+    backend: str
+    threads: int | None
+    seed: int
+    progress: Progress | None
+
+
+def stability(network: NetworkLike, *, neuron: str | None = None, **options: Unpack[PlaneOptions]) -> StabilityMap:
+    """The ω–b plane of the neurons of a trained network, with these in it, before and after training.
+
+    Args:
+        network: a trained network, or the path of one.
+        neuron: for the path of a published file, which neuron it holds.
+        options: see :func:`stability_map`.
+    """
+    return stability_map(neuron, checkpoint=network, **options)
 
 
 def rounding_of_a_step(step: Program, dtype: str) -> float:

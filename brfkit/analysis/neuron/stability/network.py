@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brfkit.analysis.neuron.stability.plane import B_OFFSET, OMEGA, Plane
-from brfkit.checkpoints.native import Checkpoint, open_checkpoint
 from brfkit.errors import BrfkitError
 from brfkit.network import Layer, Weights
 from brfkit.neurons.spec import TRAIN
-from brfkit.runs.config import Config
+from brfkit.trained import NetworkLike, TrainedNetwork, as_network
 
 
 @dataclass(frozen=True)
@@ -43,41 +41,40 @@ class NetworkNeurons:
         }
 
 
-def network_neurons(checkpoint: str | Path, neuron: str | None, dtype: str) -> tuple[Plane, dict[str, NetworkNeurons]]:
-    """The plane of a network's neurons, and the neurons ``after`` training and, where the checkpoint holds the
-    settings of its run, ``before`` it: the initial weights follow from the seed.
+def network_neurons(source: NetworkLike, neuron: str | None, dtype: str) -> tuple[Plane, dict[str, NetworkNeurons]]:
+    """The plane of a network's neurons, and the neurons ``after`` training and, where the settings of its training
+    are known, ``before`` it: the initial weights follow from the seed.
 
     Raises:
-        BrfkitError: the checkpoint cannot be read, or has no resonators, or several kinds.
+        BrfkitError: the network cannot be read, or has no resonators, or several kinds.
     """
-    opened = open_checkpoint(checkpoint, neuron)
-    layers = [layer for layer in opened.network.spiking_layers if {OMEGA, B_OFFSET} <= _names(layer)]
+    trained = as_network(source, neuron)
+    layers = [layer for layer in trained.network.spiking_layers if {OMEGA, B_OFFSET} <= _names(layer)]
     if not layers:
-        kinds = ", ".join(sorted({layer.neuron for layer in opened.network.spiking_layers}))
-        raise BrfkitError(f"{checkpoint} is a network of {kinds}, which has no ω and b, so no ω–b plane")
+        kinds = ", ".join(sorted({layer.neuron for layer in trained.network.spiking_layers}))
+        raise BrfkitError(f"{trained.name} is a network of {kinds}, which has no ω and b, so no ω–b plane")
     first = layers[0]
     if any(
         (one.neuron, one.options, one.constants) != (first.neuron, first.options, first.constants) for one in layers
     ):
-        raise BrfkitError(f"the layers of {checkpoint} hold different neurons; each has an ω–b plane of its own")
+        raise BrfkitError(f"the layers of {trained.name} hold different neurons; each has an ω–b plane of its own")
     # Trained constants act on spikes, not on the oscillation.
     options = {name: value for name, value in first.options.items() if not name.startswith(TRAIN)}
-    plane = Plane(first.neuron, opened.network.dt, options, dict(first.constants), dtype)
-    found = {"after": _neurons(plane, layers, opened.weights)}
-    initial = initial_weights(opened)
+    plane = Plane(first.neuron, trained.network.dt, options, dict(first.constants), dtype)
+    found = {"after": _neurons(plane, layers, trained.weights)}
+    initial = initial_weights(trained)
     if initial is not None:
         found = {"before": _neurons(plane, layers, initial), **found}
     return plane, found
 
 
-def initial_weights(checkpoint: Checkpoint) -> Weights | None:
-    """The weights with which the run of a checkpoint began; None where it does not hold the settings of its run."""
-    stored = checkpoint.meta.get("config")
-    if stored is None:
+def initial_weights(trained: TrainedNetwork) -> Weights | None:
+    """The weights with which the training of a network began; None where its settings are not known."""
+    config = trained.config
+    if config is None:
         return None
-    config = Config.from_dict(stored)
     training = config.training
-    return checkpoint.network.initialise(training.seed, training.dtype, config.network.initial_distributions())
+    return trained.network.initialise(training.seed, training.dtype, config.network.initial_distributions())
 
 
 def _names(layer: Layer) -> set[str]:

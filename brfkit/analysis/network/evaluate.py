@@ -1,0 +1,81 @@
+"""Accuracy, loss and spikes of a trained network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from brfkit.evaluation import BATCH_SIZE, Evaluation
+from brfkit.evaluation import evaluate as evaluate_weights
+from brfkit.trained import DataLike, NetworkLike, SetupOptions, set_up
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+@dataclass(frozen=True)
+class NetworkEvaluation(Evaluation):
+    """Figures of one pass of a trained network over a data set.
+
+    Attributes:
+        dataset, neuron, backend: names.
+        parameters: trained numbers.
+    """
+
+    dataset: str = field(kw_only=True)
+    neuron: str = field(kw_only=True)
+    backend: str = field(kw_only=True)
+    parameters: int = field(kw_only=True)
+
+    def to_dict(self) -> dict[str, str | int | float]:  # type: ignore[override]
+        """The JSON object of the command."""
+        values: dict[str, str | int | float] = dict(super().to_dict())
+        first = {name: values.pop(name) for name in ("dataset", "neuron", "backend")}
+        return {**first, **values}
+
+    def __getitem__(self, name: str) -> str | int | float:
+        """A figure by its name in JSON, as when this was a dictionary; for one release."""
+        return self.to_dict()[name]
+
+
+def evaluate(
+    network: NetworkLike,
+    dataset: DataLike | None = None,
+    *,
+    samples: int | None = None,
+    split: str = "test",
+    batch_size: int = BATCH_SIZE,
+    progress: Callable[[int, int], None] | None = None,
+    limit_test: int | None = None,
+    **options: Unpack[SetupOptions],
+) -> NetworkEvaluation:
+    """Evaluate a trained network on a test set as ``brfkit evaluate`` does.
+
+    Args:
+        network: a trained network, or the path of one: run folder, checkpoint file, or published ``.pt``.
+        dataset: name or file of a data set, a loaded one, or arrays ``(x, y)``; None takes what it was trained on.
+        samples: take the first so many; None takes all.
+        split: ``test`` or ``train``.
+        batch_size: samples at a time; changes memory, not results.
+        progress: called with samples done and samples in all.
+        limit_test: the former name of `samples`, for one release.
+        options: see :class:`brfkit.trained.SetupOptions`.
+
+    Raises:
+        BrfkitError: network or data cannot be read or do not fit each other, or there are no samples.
+    """
+    setup = set_up(network, dataset, split=split, samples=limit_test if samples is None else samples, **options)
+    found = evaluate_weights(
+        setup.network, setup.weights, setup.split, setup.task, setup.backend, batch_size=batch_size, progress=progress
+    )
+    return NetworkEvaluation(
+        **vars(found),
+        dataset=setup.data.name,
+        neuron=setup.neuron,
+        backend=setup.backend.name,
+        parameters=setup.network.parameter_count(),
+    )
+
+
+__all__ = ["NetworkEvaluation", "evaluate"]

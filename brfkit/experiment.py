@@ -1,0 +1,88 @@
+"""``brfkit.train``: from settings to a trained network in a run folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from brfkit.backends import get_backend
+from brfkit.backends.base import Backend
+from brfkit.errors import BrfkitError
+from brfkit.plotting.curves import learning_curve
+from brfkit.runs.config import Config
+from brfkit.runs.folder import new_folder
+from brfkit.runs.resolve import resolve
+from brfkit.training.run import Run
+from brfkit.training.run import train as train_in_folder
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class TrainOptions(TypedDict, total=False):
+    """Keyword arguments of :func:`train` that change where and how, not what.
+
+    Attributes:
+        backend: name of the compute backend, or one.
+        threads: CPU threads; None takes all processors.
+        data_dir: folder of the data sets.
+        resume: go on with the run in the folder.
+        force: overwrite it.
+    """
+
+    backend: str | Backend
+    threads: int | None
+    data_dir: str | os.PathLike[str] | None
+    resume: bool
+    force: bool
+
+
+def train(
+    dataset: str | Config | None = None,
+    neuron: str | None = None,
+    *,
+    run_dir: str | os.PathLike[str] | None = None,
+    preset: str | None = None,
+    config: str | os.PathLike[str] | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    **options: Unpack[TrainOptions],
+) -> Run:
+    """Train a network as ``brfkit train`` does.
+
+    Args:
+        dataset, neuron: choose the published settings that everything else starts from; or, in place of all that says
+            what to train, a whole :class:`brfkit.runs.config.Config`.
+        run_dir: folder of the run; None makes one under ``runs``.
+        preset: name of other settings to start from (:mod:`brfkit.runs.presets`).
+        config: file with settings.
+        settings: sections of single settings, such as ``{"training": {"epochs": 5}}``.
+        options: see :class:`TrainOptions`.
+
+    Returns:
+        Figures of the run; ``network`` is the trained network, ``metrics`` what was measured after every epoch.
+
+    Raises:
+        BrfkitError: bad data or settings, a folder that holds a run already, or files that cannot be written.
+    """
+    if isinstance(dataset, Config):
+        if not (neuron is preset is config is settings is None):
+            raise BrfkitError("a whole configuration leaves no room for neuron, preset, config or settings")
+        resolved = dataset
+    else:
+        file = None if config is None else Path(config)
+        resolved = resolve(dataset, neuron, preset=preset, file=file, overrides=settings)
+    backend = options.get("backend", "auto")
+    return train_in_folder(
+        resolved,
+        new_folder(resolved) if run_dir is None else Path(run_dir),
+        get_backend(backend, threads=options.get("threads")) if isinstance(backend, str) else backend,
+        data_dir=options.get("data_dir"),
+        resume=options.get("resume", False),
+        force=options.get("force", False),
+        picture=learning_curve,
+    )
+
+
+__all__ = ["TrainOptions", "train"]
