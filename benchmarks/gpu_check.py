@@ -55,10 +55,10 @@ class Skipped(Exception):
 
 
 def environment(device: str) -> dict[str, Any]:
-    from brfkit.bench.rates import describe
     from brfkit.doctor import examine
+    from brfkit.runs.provenance import machine
 
-    return {"machine": describe(1), "doctor": examine()}
+    return {"machine": machine(1), "doctor": examine()}
 
 
 def tests(device: str) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from brfkit import nn
 from brfkit.backends import get_backend
 from brfkit.cli import run
 from brfkit.data import load as load_dataset
+from brfkit.setups import load_data
 from brfkit.task import Task
-from brfkit.trained import load_data
 
 SMALL = {
     "data": {"limit_train": 60, "limit_test": 30},

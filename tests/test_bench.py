@@ -19,6 +19,7 @@ from brfkit.codegen.model import build_model
 from brfkit.errors import BrfkitError
 from brfkit.events import Events
 from brfkit.network import Layer
+from brfkit.runs.provenance import git_commit, machine
 
 TINY = {
     "ecg": PaperShape("ecg", 3, 40, 4, 6, 5, firing_rate=0.14, density=0.06, labels_per_step=True),
@@ -204,9 +205,9 @@ def test_roofline_of_a_workload():
 
 
 def test_the_machine_is_described(tmp_path):
-    facts = rates.describe(1)
+    facts = machine(1)
     assert {"cpu", "processors", "threads", "torch", "numba", "commit", "date"} <= facts.keys()
-    assert rates.commit(tmp_path) is None
+    assert git_commit(tmp_path) is None
 
 
 @pytest.fixture

@@ -79,14 +79,14 @@ def run(
     Raises:
         BrfkitError: a backend that cannot work here, or one that does not compute what the plain loop computes.
     """
-    from brfkit.bench.rates import describe
+    from brfkit.runs.provenance import machine as describe_machine
 
     known = SHAPES if shapes is None else shapes
     if settings.checkpoint is not None and len(settings.shapes) != 1:
         raise BrfkitError("a checkpoint belongs to one shape; name it with --shape")
     threads = settings.threads or default_threads()
     backends = {backend.name: backend for backend in (get_backend(n, threads=threads) for n in settings.backends)}
-    machine = describe(threads)
+    machine = describe_machine(threads)
     if machine["load_before"] is not None and machine["load_before"] > BUSY * (machine["processors"] or 1):
         log.warning("other processes are running (load %.1f): the times will say little", machine["load_before"])
     count = _Count(settings, len(backends), progress)

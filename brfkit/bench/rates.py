@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
-import os
-import platform
-import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import brfkit
 from brfkit.backends.numba_cpu.compile import compile_text
 from brfkit.backends.numba_cpu.kernels import KernelText
 from brfkit.backends.numba_cpu.layout import SEGMENT_BYTES, Layout, tile_size
@@ -194,45 +187,3 @@ def _best(function: Callable[[], Any]) -> float:
         function()
         best, calls = min(best, time.perf_counter() - start), calls + 1
     return best
-
-
-def describe(threads: int) -> dict[str, Any]:
-    """The machine, the versions and the commit: what a figure has to name."""
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    return {
-        "cpu": _cpu(),
-        "processors": os.cpu_count(),
-        "threads": threads,
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        **{name: metadata.version(name) for name in ("numpy", "numba", "torch")},
-        "brfkit": brfkit.__version__,
-        "commit": commit(Path(brfkit.__file__).parents[1]),
-        "load_before": load,
-        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-    }
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def commit(root: Path) -> str | None:
-    """The commit of a git checkout at `root`, with ``+`` where tracked files have changed; None elsewhere."""
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(root), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-
-    try:
-        if Path(git("rev-parse", "--show-toplevel")).resolve() != root.resolve():
-            return None
-        changed = git("status", "--porcelain", "--untracked-files=no")
-        return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
-    except (OSError, subprocess.SubprocessError):
-        return None

@@ -18,7 +18,8 @@ from brfkit.reports.parts import Advance, Section, Watch
 from brfkit.reports.run import curves_section, run_section
 from brfkit.reports.surface import landscape_section
 from brfkit.runs.folder import REPORT
-from brfkit.trained import DataLike, NetworkLike, SetupOptions
+from brfkit.setups import DataLike, SetupOptions
+from brfkit.trained import NetworkLike
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -120,7 +121,7 @@ def report(
         surfaces: files of ``brfkit landscape`` beside those in the run folder.
         force: overwrite `out`.
         watch: ``watch(label, unit)`` gives a context that yields ``advance(done, total)``, for progress.
-        options: see :class:`brfkit.trained.SetupOptions`.
+        options: see :class:`brfkit.setups.SetupOptions`.
 
     Raises:
         BrfkitError: network or data cannot be read or do not fit each other, an unknown name, or `out` exists.

@@ -12,8 +12,9 @@ from pathlib import Path
 from brfkit.data import Dataset
 from brfkit.runs.config import Config, is_lstm
 from brfkit.runs.folder import CONFIG, RunFolder
+from brfkit.setups import DataLike, Setup, SetupOptions, set_up
 from brfkit.simulation.population import resolve_dtype
-from brfkit.trained import DataLike, NetworkLike, Setup, SetupOptions, TrainedNetwork, as_network, set_up
+from brfkit.trained import NetworkLike, TrainedNetwork, as_network
 
 
 @dataclass(frozen=True)

@@ -80,11 +80,11 @@ def _results(rows: Sequence[Row], stop_accuracy: float | None) -> tuple[Table, d
     )
     table = Table("Results", ("epoch", "split", "loss (nats)", "accuracy (%)", "spikes per sample"), cells)
     at_best = {row.split: row for row in rows if row.epoch == best}
-    chosen = at_best.get(TEST) or next(iter(at_best.values()))
+    row = at_best.get(TEST) or next(iter(at_best.values()))
     return table, {
-        f"{chosen.split} accuracy": f"{chosen.accuracy:.2f} %",
-        f"{chosen.split} loss": number(chosen.loss),
-        "spikes per sample": number(chosen.spikes_per_sample),
+        f"{row.split} accuracy": f"{row.accuracy:.2f} %",
+        f"{row.split} loss": number(row.loss),
+        "spikes per sample": number(row.spikes_per_sample),
         "best epoch": f"{best} of {last}",
     }
 

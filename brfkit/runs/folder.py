@@ -46,7 +46,7 @@ class Stored:
     extra: dict[str, NDArray]
 
 
-class Figure(Protocol):
+class Drawable(Protocol):
     """A picture that can be written; matplotlib's figures are such."""
 
     def savefig(self, fname: Path) -> None: ...
@@ -121,7 +121,7 @@ class RunFolder:
     def write_metrics(self, rows: Iterable[Row]) -> None:
         write_metrics(self.path / METRICS, rows)
 
-    def write_curve(self, figure: Figure) -> None:
+    def write_curve(self, figure: Drawable) -> None:
         """Write ``learning_curve.png``."""
         with atomic_path(self.path / CURVE, force=True) as path:
             figure.savefig(path)

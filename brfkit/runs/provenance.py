@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
+import os
 import platform
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from brfkit.cost import active_inputs
 from brfkit.data import Dataset, Split
 from brfkit.events import Events
 
+SHORT = 12  # digits of a commit in tables
 _PACKAGES = ("numpy", "numba", "torch", "scipy", "cupy")
 
 
@@ -63,9 +66,34 @@ def versions() -> dict[str, str]:
     return found
 
 
-def git_commit() -> str | None:
-    """Commit of the working tree that brfkit is in, with ``+`` where files differ from it; None outside of one."""
-    folder = Path(__file__).resolve().parents[2]
+def machine(threads: int) -> dict[str, Any]:
+    """The machine, the versions and the commit: what a measured time has to name."""
+    commit, found = git_commit(), versions()
+    return {
+        "cpu": _cpu(),
+        "processors": os.cpu_count(),
+        "threads": threads,
+        "system": f"{platform.system()} {platform.machine()}",
+        **{name: found[name] for name in ("python", "numpy", "numba", "torch", "brfkit")},
+        "commit": None if commit is None else commit[:SHORT] + commit[40:],
+        "load_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def git_commit(root: Path | None = None) -> str | None:
+    """Commit of the checkout at `root`, of brfkit's own where none is given, with ``+`` where tracked files differ from
+    it; None where there is no checkout."""
+    folder = Path(brfkit.__file__).resolve().parents[1] if root is None else root
     if not (folder / ".git").exists():
         return None
     try:

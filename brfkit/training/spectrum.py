@@ -1,4 +1,4 @@
-"""Initial ω of resonators from the spectrum of the data they are to hear. Needs no torch."""
+"""Initial ω of resonators from the spectrum of their training data. Needs no torch."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from brfkit.data import Split
 from brfkit.errors import BrfkitError
-from brfkit.events import Events
 from brfkit.network import Network
 from brfkit.neurons.oscillator import BOUND
+from brfkit.spectrum import input_power
 
 SAMPLES = 256  # of the training set at most; the spectrum is a mean, which more of them hardly change
 _SAMPLE_STREAM, _OMEGA_STREAM = 4, 5
-_CHUNK = 16
 
 
 @dataclass(frozen=True)
@@ -63,23 +62,15 @@ def input_spectrum(split: Split, dt: float, seed: int, samples: int = SAMPLES) -
     Raises:
         BrfkitError: the sequences are too short for a frequency below 1/δ, or nothing in them changes.
     """
-    chosen = np.random.default_rng([seed, _SAMPLE_STREAM]).permutation(len(split))[:samples]
-    chosen.sort()
-    total, steps, channels, changing = np.zeros(0), 0, 1, False
-    for start in range(0, len(chosen), _CHUNK):
-        given, _ = split.batch(chosen[start : start + _CHUNK], np.float64)
-        x = given.dense(np.float64) if isinstance(given, Events) else given  # [T, B, I]
-        steps, channels, changing = x.shape[0], x.shape[2], changing or bool((x != x[:1]).any())
-        part = (np.abs(np.fft.rfft(x - x.mean(0), axis=0)) ** 2).sum((1, 2))  # [T // 2 + 1]
-        total = part if start == 0 else total + part
-    omega = np.arange(len(total), dtype=np.float64) * (2.0 * np.pi / (max(steps, 1) * dt))
-    heard = (omega > 0.0) & (omega < BOUND / dt)
-    if not heard.any():
-        raise BrfkitError(f"network.omega_init: sequences of {steps} steps hold no frequency below 1/δ")
-    power = total[heard] / (len(chosen) * channels)
-    if not changing:
+    drawn = np.sort(np.random.default_rng([seed, _SAMPLE_STREAM]).permutation(len(split))[:samples])
+    found = input_power(split, drawn)
+    omega = found.omega(dt)
+    band = (omega > 0.0) & (omega < BOUND / dt)
+    if not band.any():
+        raise BrfkitError(f"network.omega_init: sequences of {found.steps} steps hold no frequency below 1/δ")
+    if found.constant:
         raise BrfkitError("network.omega_init: the training inputs do not change in time, so they have no spectrum")
-    return Spectrum(omega[heard], power, len(chosen), BOUND / dt)
+    return Spectrum(omega[band], found.power[band].mean(1), len(drawn), BOUND / dt)
 
 
 def initialise_omega(network: Network, weights: Mapping[str, NDArray], split: Split, seed: int) -> dict[str, Any]:

@@ -21,7 +21,7 @@ class Stopped(Exception):
 
 
 class Stop:
-    """Whether the user wants the work to end."""
+    """Whether the work is to end."""
 
     def __init__(self) -> None:
         self._event = threading.Event()

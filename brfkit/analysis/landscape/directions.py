@@ -70,7 +70,7 @@ def moving_weights(network: Network, parameters: str = WEIGHTS) -> tuple[str, ..
     if parameters == WEIGHTS:
         spiking = {layer.name for layer in network.spiking_layers}
         return tuple(n for n in shapes if n.split(".")[0] in spiking and n.split(".")[1] in ("w_in", "w_rec"))
-    chosen: set[str] = set()
+    names: set[str] = set()
     for part in parameters.split(","):
         wanted = part.strip()
         found = {name for name in shapes if wanted in (name, name.split(".")[1])}
@@ -80,8 +80,8 @@ def moving_weights(network: Network, parameters: str = WEIGHTS) -> tuple[str, ..
                 f"parameters: this network has no weight {wanted!r}; there are weights, all, {', '.join(kinds)} and "
                 f"{', '.join(shapes)}"
             )
-        chosen |= found
-    return tuple(name for name in shapes if name in chosen)
+        names |= found
+    return tuple(name for name in shapes if name in names)
 
 
 def random_directions(

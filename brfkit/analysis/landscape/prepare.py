@@ -23,7 +23,8 @@ from brfkit.io.streams import file_digest
 from brfkit.network import Weights
 from brfkit.runs.folder import RunFolder
 from brfkit.runs.provenance import data_hash
-from brfkit.trained import DataLike, Permutation, Setup, SetupOptions, TrainedNetwork, set_up
+from brfkit.setups import DataLike, Permutation, Setup, SetupOptions, set_up
+from brfkit.trained import TrainedNetwork
 
 FILTER, PCA = "filter", "pca"
 
@@ -59,7 +60,7 @@ class SurfaceRequest:
         parameters: see :func:`brfkit.analysis.landscape.directions.moving_weights`.
         match_loss, match_epoch: the centre is a kept epoch: the one with the nearest loss, or that one.
         batch_size: samples at a time; changes no result.
-        neuron, permutation, dtype, backend, threads, data_dir, seed: see :class:`brfkit.trained.SetupOptions`.
+        neuron, permutation, dtype, backend, threads, data_dir, seed: see :class:`brfkit.setups.SetupOptions`.
     """
 
     dataset: DataLike | None = None

@@ -21,7 +21,8 @@ from brfkit.analysis.landscape.surface import Surface
 from brfkit.analysis.landscape.workers import Crew
 from brfkit.errors import BrfkitError
 from brfkit.io.atomic import PathLike, check_writable
-from brfkit.trained import DataLike, NetworkLike, as_network
+from brfkit.setups import DataLike
+from brfkit.trained import NetworkLike, as_network
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

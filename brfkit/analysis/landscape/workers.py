@@ -219,14 +219,14 @@ class _Leader:
 
     def _finish(self, block: Block) -> None:
         """Wait for blocks of others; take over those whose process gives no sign of life."""
-        seen: dict[int, tuple[tuple[int, int], float]] = {}
+        last_signs: dict[int, tuple[tuple[int, int], float]] = {}
         while self.missing and self._error is None:
             block.stop.check()
             for number in sorted(self.missing):
                 sign, now = self.crew.beats(number), time.monotonic()
-                if number not in seen or seen[number][0] != sign:
-                    seen[number] = sign, now
-                elif now - seen[number][1] > self.crew.patience and number in self.missing:
+                if number not in last_signs or last_signs[number][0] != sign:
+                    last_signs[number] = sign, now
+                elif now - last_signs[number][1] > self.crew.patience and number in self.missing:
                     self._compute(block, number)
             time.sleep(POLL)
 

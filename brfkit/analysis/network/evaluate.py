@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from brfkit.evaluation import BATCH_SIZE, Evaluation
 from brfkit.evaluation import evaluate as evaluate_weights
-from brfkit.trained import DataLike, NetworkLike, SetupOptions, set_up
+from brfkit.setups import DataLike, SetupOptions, set_up
+from brfkit.trained import NetworkLike
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -60,7 +61,7 @@ def evaluate(
         batch_size: samples at a time; changes memory, not results.
         progress: called with samples done and samples in all.
         limit_test: the former name of `samples`, for one release.
-        options: see :class:`brfkit.trained.SetupOptions`.
+        options: see :class:`brfkit.setups.SetupOptions`.
 
     Raises:
         BrfkitError: network or data cannot be read or do not fit each other, or there are no samples.

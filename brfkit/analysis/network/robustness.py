@@ -14,7 +14,8 @@ from brfkit.analysis.network.perturbations.registry import Perturbation, Streams
 from brfkit.errors import BrfkitError
 from brfkit.evaluation import evaluate
 from brfkit.io.atomic import PathLike, atomic_write
-from brfkit.trained import DataLike, NetworkLike, Setup, SetupOptions, set_up
+from brfkit.setups import DataLike, Setup, SetupOptions, set_up
+from brfkit.trained import NetworkLike
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -128,7 +129,7 @@ def robustness(
         batch_size: samples at a time; changes memory and time, not results.
         progress: called with samples done and samples in all.
         finished: called with all evaluations so far, after each.
-        options: see :class:`brfkit.trained.SetupOptions`. A repeat's noise depends on the seed, the repeat and the
+        options: see :class:`brfkit.setups.SetupOptions`. A repeat's noise depends on the seed, the repeat and the
             sample only.
 
     Raises:

@@ -15,10 +15,11 @@ from brfkit.backends.base import Backend, state_names
 from brfkit.errors import BrfkitError
 from brfkit.events import Events
 from brfkit.network import Network
+from brfkit.setups import DataLike, DataOptions, set_up
 from brfkit.simulation.divergence import first_divergence
 from brfkit.simulation.population import resolve_dtype
 from brfkit.simulation.stimulus import times
-from brfkit.trained import DataLike, DataOptions, NetworkLike, set_up
+from brfkit.trained import NetworkLike
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -123,8 +124,8 @@ def simulate_network(
         sample: number of the sample, from 0.
         split: ``test`` or ``train``.
         dtype: ``float32`` or ``float64``; None takes float64 for the reference backend and float32 for the others.
-        backend, threads: see :class:`brfkit.trained.SetupOptions`.
-        options: see :class:`brfkit.trained.DataOptions`.
+        backend, threads: see :class:`brfkit.setups.SetupOptions`.
+        options: see :class:`brfkit.setups.DataOptions`.
 
     Raises:
         BrfkitError: the checkpoint or the data cannot be read or do not fit each other, or there is no such sample.

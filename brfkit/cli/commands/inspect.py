@@ -70,7 +70,8 @@ def command(checkpoint: str, as_json: bool, show: tuple[int, ...], out: str | No
     """
     from brfkit.analysis.network.inspect.inspection import inspect
     from brfkit.cli.progress import progress
-    from brfkit.trained import as_network, load_data
+    from brfkit.setups import load_data
+    from brfkit.trained import as_network
 
     folder = None if out is None else _folder(out, force)
     network, samples = as_network(checkpoint, options.pop("neuron")), {}

@@ -1,7 +1,7 @@
 """The gradient of a loss with respect to the state at many moments, with and without the paths through W_rec.
 
 The sequence is cut into segments; each is one scan, and its adjoint hands the gradient of the state at its beginning to
-the segment before. So any backend and any neuron will do, and nothing here knows an equation.
+the segment before. So any backend and any neuron will do, and there is no equation in here.
 """
 
 from __future__ import annotations

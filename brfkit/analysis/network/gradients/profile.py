@@ -13,8 +13,9 @@ from brfkit.analysis.network.gradients.eigenvalues import eigenvalues, trajector
 from brfkit.analysis.network.gradients.flow import Scanned, StateGradients, norms
 from brfkit.analysis.network.gradients.result import Curve, Eigenvalues, GradientFlow, write_gradients
 from brfkit.errors import BrfkitError
+from brfkit.setups import DataLike, Setup, SetupOptions, set_up
 from brfkit.task import LAST, Task
-from brfkit.trained import DataLike, NetworkLike, Setup, SetupOptions, set_up
+from brfkit.trained import NetworkLike
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -47,7 +48,7 @@ def gradients(
         points: at most so many moments are kept.
         check: compare with autograd (torch backend) on the first sample.
         progress: called with passes done and passes in all.
-        options: see :class:`brfkit.trained.SetupOptions`; float64 where no dtype is given.
+        options: see :class:`brfkit.setups.SetupOptions`; float64 where no dtype is given.
 
     Raises:
         BrfkitError: checkpoint or data cannot be read or do not fit, or there is nothing to look at.

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from brfkit.analysis.network.inspect.measures import Resonance, data_spectrum, effective, resonance, weight_figures
 from brfkit.errors import BrfkitError
 from brfkit.network import Network
-from brfkit.trained import DataLike, NetworkLike, Setup, SetupOptions, set_up
+from brfkit.setups import DataLike, Setup, SetupOptions, set_up
+from brfkit.trained import NetworkLike
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -153,7 +154,7 @@ def inspect(
         samples: the first so many of `split`; None takes all.
         split: ``test`` or ``train``.
         progress: called with samples done and samples in all.
-        options: see :class:`brfkit.trained.SetupOptions`.
+        options: see :class:`brfkit.setups.SetupOptions`.
 
     Raises:
         BrfkitError: checkpoint or data cannot be read or do not fit each other.

@@ -12,8 +12,8 @@ from brfkit.backends.reference import derive_values
 from brfkit.codegen.linearise import linearise
 from brfkit.codegen.model import build_model
 from brfkit.data import Split
-from brfkit.events import Events
 from brfkit.network import Layer, Network
+from brfkit.spectrum import input_power
 
 
 @dataclass(frozen=True)
@@ -95,14 +95,5 @@ def data_spectrum(split: Split, dt: float, samples: int) -> tuple[NDArray[np.flo
         ω (F,) in rad per unit time, without 0, up to π/δ; and (F, I) |X|² / T of each channel, its mean over time taken
         away, averaged over samples.
     """
-    total: NDArray[np.float64] | None = None
-    count = min(samples, len(split))
-    for first in range(0, count, 64):
-        x, _ = split.batch(np.arange(first, min(first + 64, count)), np.float64)
-        dense = x.dense(np.float64) if isinstance(x, Events) else x  # [T, B, I]
-        power = np.abs(np.fft.rfft(dense - dense.mean(0), axis=0)) ** 2
-        total = power.sum(1) if total is None else total + power.sum(1)
-        steps = len(dense)
-    assert total is not None
-    omega = np.asarray(2.0 * np.pi * np.fft.rfftfreq(steps, dt), np.float64)
-    return omega[1:], total[1:] / (count * steps)
+    found = input_power(split, np.arange(min(samples, len(split))))
+    return found.omega(dt)[1:], found.power[1:] / found.steps

@@ -1,4 +1,4 @@
-"""Spikes that get lost on their way, for any backend and any neuron."""
+"""Spike deletion, for any backend and any neuron."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class DeletingBackend(Backend):
     """Another backend, in whose hidden layers spikes are lost before anything uses them.
 
     A spike that is lost reaches neither the layer above nor, through W_rec, its own layer, nor the count of spikes.
-    What the neuron keeps for itself inside a step (the q of BRF, the reset) has seen it. A state that is the spike
-    itself (z of ALIF) is the one that is left.
+    What the neuron keeps for itself inside a step (the q of BRF, the reset) is computed before. A state that is the
+    spike itself (z of ALIF) is the one that is left.
 
     A backend that can lose spikes in its own time loop does so. Otherwise layers without W_rec run as a whole, and the
     others one step at a time, with what is left of the spikes as the state of the next step: the same result, slowly.
@@ -57,8 +57,8 @@ class DeletingBackend(Backend):
             for index, layer in enumerate(network.layers):
                 single = Network(network.fan_in(index), (layer,), network.dt)
                 own = {name: value for name, value in weights.items() if name.startswith(f"{layer.name}.")}
-                fate = _Fate(loss, index, first)
-                signal = self._layer(single, own, signal, state, fate)
+                deletion = _Deletion(loss, index, first)
+                signal = self._layer(single, own, signal, state, deletion)
                 if layer.spec.spiking:
                     counts[layer.name] += np.count_nonzero(signal, axis=(0, 2))
             outputs[first : first + CHUNK] = signal
@@ -68,7 +68,12 @@ class DeletingBackend(Backend):
         raise BrfkitError("a scan with lost spikes has no gradient")
 
     def _layer(
-        self, network: Network, weights: Mapping[str, NDArray], signal: Input, state: dict[str, NDArray], fate: _Fate
+        self,
+        network: Network,
+        weights: Mapping[str, NDArray],
+        signal: Input,
+        state: dict[str, NDArray],
+        deletion: _Deletion,
     ) -> NDArray:
         """A few steps of one layer; ``state`` is brought to the state after them."""
         layer: Layer = network.layers[0]
@@ -78,7 +83,7 @@ class DeletingBackend(Backend):
             state |= trace.final_state
             if layer.spec.spiking:
                 for t, z in enumerate(trace.outputs):
-                    fate.take(z, t)
+                    deletion.take(z, t)
                 state[f"{layer.name}.z"] = trace.outputs[-1]
             return trace.outputs
         steps = signal.steps if isinstance(signal, Events) else len(signal)
@@ -86,15 +91,15 @@ class DeletingBackend(Backend):
         for t in range(steps):
             trace = self._backend.scan(network, weights, _steps(signal, t, t + 1), initial_state=before)
             z = trace.outputs[0]
-            fate.take(z, t)
+            deletion.take(z, t)
             before = {**trace.final_state, f"{layer.name}.z": z}
             left.append(z)
         state |= before
         return np.stack(left)
 
 
-class _Fate:
-    """Takes lost spikes away, in the steps from ``first`` on."""
+class _Deletion:
+    """Deletes spikes, in the steps from ``first`` on."""
 
     def __init__(self, loss: SpikeLoss, layer: int, first: int) -> None:
         self._loss, self._layer, self._first = loss, layer, first

@@ -104,9 +104,9 @@ def resonance_of(linear: Linearised, observed: int, dt: float) -> Resonance:
     """Peak, -3 dB points and Q of every neuron; NaN for one without steady response (spectral radius 1 or more)."""
     stable = spectral_radius(linear) < 1.0
     found = {name: np.full(len(stable), np.nan) for name in Resonance.__dataclass_fields__}
-    chosen = np.flatnonzero(stable)
-    for first in range(0, len(chosen), BLOCK // GRID):
-        part = chosen[first : first + BLOCK // GRID]
+    rows = np.flatnonzero(stable)
+    for first in range(0, len(rows), BLOCK // GRID):
+        part = rows[first : first + BLOCK // GRID]
         for name, values in _characteristics(_select(linear, part), observed, dt).items():
             found[name][part] = values
     return Resonance(**found)

@@ -18,7 +18,7 @@ LONGEST = 5_000_000
 
 @dataclass(frozen=True)
 class Engine:
-    """Who computes: ``numba`` or ``reference``, threads, and what hears of progress."""
+    """Compute backend (``numba`` or ``reference``), threads, and the callback for progress."""
 
     name: str = "numba"
     threads: int | None = None

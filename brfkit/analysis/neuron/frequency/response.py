@@ -93,7 +93,7 @@ def frequency_response(
         duration: of spike trains and chirp and, at least, of the sines, in the time unit of δ.
         dtype: of the simulation.
         backend: ``auto``, ``numba`` or ``reference``.
-        threads, progress: as for :func:`brfkit.simulate`; progress hears of neuron-steps.
+        threads, progress: as for :func:`brfkit.simulate`; progress counts neuron-steps.
 
     Raises:
         BrfkitError: anything unknown, not finite or that does not fit; frequencies of π/δ and beyond; no neuron that

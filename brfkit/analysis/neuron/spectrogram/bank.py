@@ -224,6 +224,6 @@ def _stft(
     window = int(np.clip(2 ** round(np.log2(1.44 * signal.rate / width)), 16, len(signal.values)))
     step = min(hop, window // 2)
     at, t, values = stft(signal.values, signal.rate, nperseg=window, noverlap=window - step, detrend=False)
-    chosen = (at >= 0.5 * f[0]) & (at <= 1.1 * f[-1])
-    chosen[np.flatnonzero(chosen)[:1] - 1] = True
-    return window, at[chosen], t, 2.0 * np.abs(values[chosen]).T
+    band = (at >= 0.5 * f[0]) & (at <= 1.1 * f[-1])
+    band[np.flatnonzero(band)[:1] - 1] = True
+    return window, at[band], t, 2.0 * np.abs(values[band]).T

@@ -72,7 +72,7 @@ def read_signal(path: str | Path, rate: float | None = None, channel: int | None
         raise BrfkitError(f"the sampling rate must be a positive number, not {rate!r}")
     if suffix == ".wav":
         if rate is not None:
-            raise BrfkitError(f"{path} knows its own sampling rate; leave --rate out")
+            raise BrfkitError(f"{path} has its own sampling rate; leave --rate out")
         values, rate = _read_wav(file)
         seconds = True
     else:
