@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from brfkit.analysis.runs.compare import Comparison, Group
+from brfkit.analysis.runs.compare import Comparison
+from brfkit.analysis.runs.groups import Group
 from brfkit.plotting.style import heading, is_paper, legend_below, looks, panels
 
 PANELS = (("accuracy", "accuracy (%)"), ("loss", "loss (nats)"), ("spikes_per_sample", "spikes per sample"))

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from brfkit.analysis.runs.columns import NAMES, digits_for, duration, spread
-from brfkit.analysis.runs.compare import compare, epoch_of_share, figures
+from brfkit.analysis.runs.compare import compare, figures
+from brfkit.analysis.runs.groups import epoch_of_share
 from brfkit.analysis.runs.labels import LONGEST, name_groups
 from brfkit.analysis.runs.latex import to_latex
 from brfkit.analysis.runs.significance import paired_p

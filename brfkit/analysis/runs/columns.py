@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from brfkit.analysis.runs.compare import SHARES, Comparison, Group, figures
+from brfkit.analysis.runs.compare import SHARES, Comparison, figures
+from brfkit.analysis.runs.groups import Group
 from brfkit.analysis.runs.significance import Difference
 from brfkit.errors import BrfkitError
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from brfkit.analysis.runs.groups import Figure, Group
 from brfkit.analysis.runs.labels import Name, name_groups
-from brfkit.analysis.runs.reading import Run, expand, read_run
+from brfkit.analysis.runs.reading import RunRecord, expand, read_run
 from brfkit.analysis.runs.significance import Difference, paired_difference
 from brfkit.errors import BrfkitError
 
@@ -22,95 +19,6 @@ DEFINITION = (
     "epoch of N %: the first epoch whose {split} accuracy is at least N % of that of the run's last epoch, run by run, "
     "empty for runs that have not learned; of the mean curve: the same for the mean over the runs"
 )
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure over the runs of a group: mean, standard deviation (n - 1; nan for one run), n; nan where none tells."""
-
-    mean: float
-    std: float
-    count: int
-
-    @staticmethod
-    def of(values: Sequence[float | None]) -> Figure:
-        known = np.array([v for v in values if v is not None], np.float64)
-        if not known.size:
-            return Figure(math.nan, math.nan, 0)
-        with np.errstate(invalid="ignore"):  # a run may have diverged
-            return Figure(float(known.mean()), float(known.std(ddof=1)) if known.size > 1 else math.nan, known.size)
-
-
-def epoch_of_share(epochs: NDArray[np.int64], accuracy: NDArray[np.float64], percent: float) -> int | None:
-    """The first epoch whose accuracy is at least ``percent`` of that of the last epoch; None where that is so before
-    training already, or the last accuracy is 0 or not finite."""
-    reached = np.flatnonzero(accuracy >= percent / 100.0 * accuracy[-1])
-    if not reached.size or not accuracy[-1] > 0.0 or epochs[reached[0]] == 0:
-        return None
-    return int(epochs[reached[0]])
-
-
-@dataclass(frozen=True)
-class Group:
-    """Runs whose settings differ only in the seed.
-
-    Attributes:
-        label: name of the group.
-        runs: its members.
-        settings: what tells it from other groups of the same neuron, in words.
-    """
-
-    label: str
-    runs: tuple[Run, ...]
-    settings: str = ""
-
-    @property
-    def hides_settings(self) -> bool:
-        """Whether the label leaves the settings out."""
-        return self.settings not in self.label
-
-    def figure(self, of: Callable[[Run], float | None]) -> Figure:
-        return Figure.of([of(run) for run in self.runs])
-
-    @property
-    def dataset(self) -> str:
-        return self.runs[0].config.data.dataset
-
-    @property
-    def best_accuracy(self) -> float:
-        return max(run.at_best("accuracy") for run in self.runs)
-
-    def common_epochs(self) -> NDArray[np.int64]:
-        """The epochs that all runs of the group have figures of."""
-        common = self.runs[0].epochs
-        for run in self.runs[1:]:
-            common = np.intersect1d(common, run.epochs)
-        return common
-
-    def curve(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-        """Epochs that all runs have (E,), mean and standard deviation (n - 1; nan for one run) over them (E,)."""
-        common = self.common_epochs()
-        values = np.array([run.curves[name][np.isin(run.epochs, common)] for run in self.runs])  # [runs, E]
-        spread = values.std(0, ddof=1) if len(self.runs) > 1 else np.full(values.shape[1], np.nan)
-        return common, values.mean(0), spread
-
-    def epoch_of_share(self, percent: float) -> Figure:
-        """Over the runs that have learned, each against its own last epoch."""
-        return self.figure(
-            lambda run: epoch_of_share(run.epochs, run.curves["accuracy"], percent) if run.learned else None
-        )
-
-    def mean_curve_epoch(self, percent: float) -> int | None:
-        """The same of the mean over all runs; None where no run has learned."""
-        epochs, mean, _ = self.curve("accuracy")
-        return epoch_of_share(epochs, mean, percent) if any(run.learned for run in self.runs) else None
-
-    @property
-    def state(self) -> str:
-        """How the runs ended, ``finished`` or ``2 finished, 1 silent``."""
-        states = [run.state for run in self.runs]
-        counts = {state: states.count(state) for state in states}
-        return states[0] if len(counts) == 1 else ", ".join(f"{n} {state}" for state, n in counts.items())
 
 
 @dataclass(frozen=True)
@@ -149,7 +57,7 @@ def compare(folders: Sequence[str | Path], *, split: str = "test", labels: Seque
     Raises:
         BrfkitError: no run could be read, or there are more or fewer labels than groups.
     """
-    runs: list[Run] = []
+    runs: list[RunRecord] = []
     left_out: list[tuple[str, str]] = []
     for folder in expand(folders):
         try:
@@ -159,7 +67,7 @@ def compare(folders: Sequence[str | Path], *, split: str = "test", labels: Seque
     if not runs:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out)
         raise BrfkitError(f"none of the folders holds a run that can be compared ({reasons})")
-    grouped: dict[str, list[Run]] = {}
+    grouped: dict[str, list[RunRecord]] = {}
     for run in runs:
         grouped.setdefault(_identity(run), []).append(run)
     members = [tuple(group) for group in grouped.values()]
@@ -173,7 +81,7 @@ def compare(folders: Sequence[str | Path], *, split: str = "test", labels: Seque
     return Comparison(split, groups, tuple(left_out), tuple(_remarks(groups)))
 
 
-def _folders(groups: Sequence[Sequence[Run]]) -> list[str]:
+def _folders(groups: Sequence[Sequence[RunRecord]]) -> list[str]:
     """For each group the end of its folder's path that no other group has; without the part of a seed."""
     paths = [group[0].folder.resolve() for group in groups]
     paths = [path.parent if path.name.startswith("seed-") else path for path in paths]
@@ -184,7 +92,7 @@ def _folders(groups: Sequence[Sequence[Run]]) -> list[str]:
     return ends
 
 
-def _identity(run: Run) -> str:
+def _identity(run: RunRecord) -> str:
     """The settings without those that change no figure of a run, or only its seed."""
     training = dataclasses.replace(run.config.training, seed=0, keep_weights=False)
     return repr(dataclasses.replace(run.config, training=training).to_dict())

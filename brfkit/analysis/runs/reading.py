@@ -21,7 +21,7 @@ CURVES = ("accuracy", "loss", "spikes_per_sample")
 
 
 @dataclass(frozen=True)
-class Run:
+class RunRecord:
     """What a run folder holds.
 
     Attributes:
@@ -95,7 +95,7 @@ def expand(folders: Iterable[str | Path]) -> list[Path]:
     return list(found.values())
 
 
-def read_run(folder: Path, split: str = "test") -> Run:
+def read_run(folder: Path, split: str = "test") -> RunRecord:
     """Read a run folder.
 
     Args:
@@ -121,7 +121,7 @@ def read_run(folder: Path, split: str = "test") -> Run:
     if parameters is None:
         parameters = load_checkpoint(run.checkpoint_file()).network.parameter_count()
     order = sorted(by_epoch)
-    return Run(
+    return RunRecord(
         folder=folder,
         config=config,
         epochs=np.array(order),

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from brfkit.analysis.runs.compare import Group
+from brfkit.analysis.runs.groups import Group
 
 
 @dataclass(frozen=True)
