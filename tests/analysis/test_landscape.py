@@ -253,7 +253,7 @@ def test_samples_are_drawn_by_their_seed(run_dir):
     hashes = [one.settings.data_sha256 for one in drawn]
     assert hashes[1] == hashes[2]
     assert len(set(hashes)) == 3
-    assert len(drawn[1].subject.split) == 30
+    assert len(drawn[1].setup.split) == 30
 
 
 def test_a_hessian_on_request(run_dir, command_json):

@@ -83,10 +83,10 @@ def test_what_fails_for_one_perturbation_leaves_the_others(report_folder, tmp_pa
 
     whole = module.robustness
 
-    def some(checkpoint, name, **options):
+    def some(network, name, dataset, **options):
         if name == "input-noise":
             raise BrfkitError("no noise for <these> data")
-        return whole(checkpoint, name, **options)
+        return whole(network, name, dataset, **options)
 
     monkeypatch.setattr(module, "robustness", some)
     page = tmp_path / "a.html"
