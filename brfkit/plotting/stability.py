@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brfkit.analysis.neuron.stability.map import StabilityMap
 from brfkit.analysis.neuron.stability.plane import Plane
+from brfkit.analysis.neuron.stability.result import StabilityMap
 from brfkit.neurons import get_neuron
 from brfkit.neurons.spec import DISCRETISATION
 from brfkit.plotting.style import BLACK, ORANGE, SKY, figure

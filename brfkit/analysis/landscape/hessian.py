@@ -19,7 +19,7 @@ Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Spectrum:
+class HessianSpectrum:
     """Largest eigenvalues of the Hessian of the loss, by magnitude.
 
     Attributes:
@@ -95,7 +95,7 @@ def top_eigenvalues(
     seed: int = 0,
     tolerance: float = 1e-2,
     progress: Callable[[int], None] | None = None,
-) -> Spectrum:
+) -> HessianSpectrum:
     """Lanczos on products Hv = (g(w + εv) - g(w - εv)) / 2ε.
 
     Args:
@@ -139,7 +139,7 @@ def top_eigenvalues(
     order = np.argsort(-np.abs(values))
     ordered, vectors = values[order], vectors[:, order].T
     away = [np.linalg.norm(times(v) - value * v) / abs(value) for value, v in zip(ordered, vectors, strict=True)]
-    return Spectrum(tuple(map(float, ordered)), tuple(map(float, away)), products)
+    return HessianSpectrum(tuple(map(float, ordered)), tuple(map(float, away)), products)
 
 
 def flat(weights: Mapping[str, NDArray], names: Sequence[str]) -> Vector:

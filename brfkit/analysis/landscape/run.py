@@ -14,7 +14,14 @@ import numpy as np
 from brfkit.analysis.landscape.compute import Block, Stop, compute, stopping
 from brfkit.analysis.landscape.directions import Directions, moving_weights
 from brfkit.analysis.landscape.figures import Figures, figures
-from brfkit.analysis.landscape.hessian import Spectrum, check_count, flat, loss_gradient, replaced, top_eigenvalues
+from brfkit.analysis.landscape.hessian import (
+    HessianSpectrum,
+    check_count,
+    flat,
+    loss_gradient,
+    replaced,
+    top_eigenvalues,
+)
 from brfkit.analysis.landscape.prepare import SurfaceOptions, SurfaceRequest, SurfaceSetup, prepare
 from brfkit.analysis.landscape.store import read_surface, write_surface
 from brfkit.analysis.landscape.surface import Surface
@@ -60,7 +67,7 @@ class Landscape:
 
     surface: Surface
     figures: Figures
-    spectrum: Spectrum | None
+    spectrum: HessianSpectrum | None
     evaluations: int
     seconds: float
     out: str | None
@@ -89,6 +96,20 @@ class Landscape:
         }
 
 
+class LandscapeOptions(SurfaceOptions, total=False):
+    """Keyword arguments of :func:`landscape`.
+
+    Attributes:
+        resume: go on with the surface in the file, if there is one.
+        force: overwrite it.
+        block: points that are evaluated together; changes neither results nor the file.
+    """
+
+    resume: bool
+    force: bool
+    block: int
+
+
 def summarise(surface: Surface, radius: float = 0.25, out: PathLike | None = None) -> Landscape:
     """A surface that is there already, with its figures."""
     done = surface.done[: surface.grid_size].reshape(surface.shape)
@@ -101,16 +122,11 @@ def landscape(
     dataset: DataLike | None = None,
     *,
     out: PathLike | None = None,
-    resume: bool = False,
-    force: bool = False,
-    block: int = 16,
     radius: float = 0.25,
     curvature: Curvature | None = None,
     crew: Crew | None = None,
     progress: Progress | None = None,
-    matching: Progress | None = None,
-    multiplying: Callable[[int], None] | None = None,
-    **request: Unpack[SurfaceOptions],
+    **options: Unpack[LandscapeOptions],
 ) -> Landscape | None:
     """Evaluate a network at every point of a grid around its weights.
 
@@ -118,16 +134,12 @@ def landscape(
         network: a trained network, or the path of one.
         dataset: name or file of a data set, a loaded one, or arrays ``(x, y)``; None takes what it was trained on.
         out: HDF5 file; holds every finished block from its end on. None keeps the surface in memory only.
-        resume: go on with the surface in `out`, if there is one.
-        force: overwrite it.
-        block: points that are evaluated together; changes neither results nor the file.
         radius: of the sharpness.
         curvature: eigenvalues of the Hessian that are wanted too.
         crew: the processes that share the work; None is this one alone.
         progress: called with points done and in all.
-        matching: called with epochs done and in all, for `match_loss`.
-        multiplying: called with the products taken for the Hessian.
-        request: which surface; see :class:`brfkit.analysis.landscape.prepare.SurfaceRequest`.
+        options: how it is written, see :class:`LandscapeOptions`, and which surface, see
+            :class:`brfkit.analysis.landscape.prepare.SurfaceRequest`.
 
     Returns:
         The surface and its figures; None in a process that only helps.
@@ -136,9 +148,10 @@ def landscape(
         BrfkitError: impossible settings, or a file in `out` that is in the way or belongs to another surface.
         KeyboardInterrupt: Ctrl-C or SIGTERM; what was finished is in `out`.
     """
+    resume, force, block = options.pop("resume", False), options.pop("force", False), options.pop("block", 16)
     if block < 1:
         raise BrfkitError(f"block must be at least 1, not {block}")
-    wanted = SurfaceRequest(dataset=dataset, **request)
+    wanted = SurfaceRequest(dataset=dataset, **options)  # type: ignore[misc]
     trained = as_network(network, wanted.neuron)
     with stopping() as stop:
         if crew is not None and not crew.writes:
@@ -148,7 +161,7 @@ def landscape(
         try:
             if out is not None:
                 check_writable(out, force or resume)
-            ready = prepare(trained, wanted, matching)
+            ready = prepare(trained, wanted)
             _check_curvature(ready, curvature or Curvature())
             surface = _begin(ready, out, resume, force)
         except BrfkitError:
@@ -156,7 +169,7 @@ def landscape(
                 crew.failed()
             raise
         count, seconds = _evaluate(ready, surface, stop, block, out, crew, progress)
-        spectrum = _spectrum(ready, surface.directions, curvature or Curvature(), multiplying)
+        spectrum = _spectrum(ready, surface.directions, curvature or Curvature())
     return replace(summarise(surface, radius, out), spectrum=spectrum, evaluations=count, seconds=seconds)
 
 
@@ -222,9 +235,7 @@ def _check_curvature(ready: SurfaceSetup, wanted: Curvature) -> None:
         check_count(sum(ready.centre[name].size for name in names), wanted.eigenvalues)
 
 
-def _spectrum(
-    ready: SurfaceSetup, directions: Directions, wanted: Curvature, progress: Callable[[int], None] | None
-) -> Spectrum | None:
+def _spectrum(ready: SurfaceSetup, directions: Directions, wanted: Curvature) -> HessianSpectrum | None:
     """Eigenvalues of the Hessian with respect to the weights that move."""
     if not wanted.eigenvalues:
         return None
@@ -240,6 +251,5 @@ def _spectrum(
         return flat(found, names)
 
     return top_eigenvalues(
-        gradient, flat(centre, names), wanted.eigenvalues, step=wanted.step, seed=ready.settings.seed,
-        progress=progress,
+        gradient, flat(centre, names), wanted.eigenvalues, step=wanted.step, seed=ready.settings.seed
     )  # fmt: skip

@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from brfkit.analysis.neuron.frequency.response import frequency_response
+from brfkit.analysis.neuron.frequency.response import ResponseOptions, frequency_response
 from brfkit.analysis.neuron.frequency.result import FrequencyResponse
 from brfkit.errors import BrfkitError
 from brfkit.network import Layer
-from brfkit.simulation.reduce import Progress
 from brfkit.trained import NetworkLike, TrainedNetwork, as_network
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-
-class ResponseOptions(TypedDict, total=False):
-    """Keyword arguments of :func:`brfkit.frequency_response` that say how it is taken."""
-
-    frequencies: NDArray[np.float64] | Sequence[float] | None
-    observed: str | None
-    measure: Sequence[str]
-    amplitude: float | None
-    duration: float
-    dtype: str
-    backend: str
-    threads: int | None
-    progress: Progress | None
 
 
 def frequency(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,9 @@ from brfkit.errors import BrfkitError
 from brfkit.neurons import OptionValue, get_neuron
 from brfkit.simulation.reduce import Population, Progress, choose_engine
 from brfkit.simulation.values import Values, check_bound, population_parameters
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 MEASURES = ("sine", "chirp", "spikes")
 # Sines and chirps stay this share of the threshold in the steady state; a pulse lifts the state to more than half
@@ -58,6 +61,46 @@ def frequency_grid(
     return np.geomspace(low, high, points) if log else np.linspace(low, high, points)
 
 
+class ResponseOptions(TypedDict, total=False):
+    """Keyword arguments that say how a response is taken; see :class:`ResponseSettings`."""
+
+    frequencies: NDArray[np.float64] | Sequence[float] | None
+    observed: str | None
+    measure: Sequence[str]
+    amplitude: float | None
+    duration: float
+    dtype: str
+    backend: str
+    threads: int | None
+    progress: Progress | None
+
+
+@dataclass(frozen=True)
+class ResponseSettings:
+    """How a response is taken.
+
+    Attributes:
+        frequencies: in rad per unit time; None takes 200 from 0.1 to 100, evenly spaced on a logarithmic axis.
+        observed: symbol of the state; None takes the first, u.
+        measure: of ``sine``, ``chirp``, ``spikes``; () simulates nothing.
+        amplitude: current of one pulse of a spike train; None takes one that lifts the state to 0.7 of the threshold.
+        duration: of spike trains and chirp and, at least, of the sines, in the time unit of δ.
+        dtype: of the simulation.
+        backend: ``auto``, ``numba`` or ``reference``.
+        threads, progress: as for :func:`brfkit.simulate`; progress counts neuron-steps.
+    """
+
+    frequencies: NDArray[np.float64] | Sequence[float] | None = None
+    observed: str | None = None
+    measure: Sequence[str] = MEASURES
+    amplitude: float | None = None
+    duration: float = 20.0
+    dtype: str = "float64"
+    backend: str = "auto"
+    threads: int | None = None
+    progress: Progress | None = None
+
+
 def frequency_response(
     neuron: str = "brf",
     *,
@@ -68,15 +111,7 @@ def frequency_response(
     options: Mapping[str, OptionValue] | None = None,
     dt: float = 0.01,
     neurons: int | None = None,
-    frequencies: NDArray[np.float64] | Sequence[float] | None = None,
-    observed: str | None = None,
-    measure: Sequence[str] = MEASURES,
-    amplitude: float | None = None,
-    duration: float = 20.0,
-    dtype: str = "float64",
-    backend: str = "auto",
-    threads: int | None = None,
-    progress: Progress | None = None,
+    **how: Unpack[ResponseOptions],
 ) -> FrequencyResponse:
     """Frequency response of unconnected neurons.
 
@@ -86,14 +121,7 @@ def frequency_response(
 
     Args:
         neuron, omega, b_offset, parameters, constants, options, dt, neurons: as for :func:`brfkit.simulate`.
-        frequencies: in rad per unit time; None takes 200 from 0.1 to 100, evenly spaced on a logarithmic axis.
-        observed: symbol of the state; None takes the first, u.
-        measure: of ``sine``, ``chirp``, ``spikes``; () simulates nothing.
-        amplitude: current of one pulse of a spike train; None takes one that lifts the state to 0.7 of the threshold.
-        duration: of spike trains and chirp and, at least, of the sines, in the time unit of δ.
-        dtype: of the simulation.
-        backend: ``auto``, ``numba`` or ``reference``.
-        threads, progress: as for :func:`brfkit.simulate`; progress counts neuron-steps.
+        how: see :class:`ResponseSettings`.
 
     Raises:
         BrfkitError: anything unknown, not finite or that does not fit; frequencies of π/δ and beyond; no neuron that
@@ -102,12 +130,14 @@ def frequency_response(
     began = time.perf_counter()
     given = dict(parameters or {})
     given |= {n: v for n, v in (("omega", omega), ("b_offset", b_offset)) if v is not None}
-    population = _population(neuron, given, neurons, dt, options, constants, dtype)
-    w = frequency_grid(dt) if frequencies is None else _checked(np.asarray(frequencies, np.float64), dt)
-    kinds = _kinds(measure)
-    engine = Engine(choose_engine(backend), threads, progress)
+    taken = ResponseSettings(**how)
+    population = _population(neuron, given, neurons, dt, options, constants, taken.dtype)
+    given_w = taken.frequencies
+    w = frequency_grid(dt) if given_w is None else _checked(np.asarray(given_w, np.float64), dt)
+    kinds = _kinds(taken.measure)
+    engine = Engine(choose_engine(taken.backend), taken.threads, taken.progress)
     linear = population.linear
-    symbol = population.model.states[0] if observed is None else observed
+    symbol = population.model.states[0] if taken.observed is None else taken.observed
     if symbol not in linear.states:
         population.state_number(symbol)
         raise BrfkitError(f"no current reaches the state {symbol} of {neuron} below threshold; take {linear.states[0]}")
@@ -118,10 +148,10 @@ def frequency_response(
     analytic = transfer(linear, number, w, dt)
     analytic[~(radius < 1.0)] = np.nan
     found = FrequencyResponse(
-        population, symbol, w, radius, analytic, resonance_of(linear, number, dt), {}, None, None, 0.0, duration,
+        population, symbol, w, radius, analytic, resonance_of(linear, number, dt), {}, None, None, 0.0, taken.duration,
         engine.name, 0, 0.0, 0.0,
     )  # fmt: skip
-    found = _with_spike_trains(_with_filters(found, kinds, engine), kinds, amplitude, engine)
+    found = _with_spike_trains(_with_filters(found, kinds, engine), kinds, taken.amplitude, engine)
     return replace(found, seconds=time.perf_counter() - began)
 
 

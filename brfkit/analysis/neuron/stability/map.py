@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from brfkit.analysis.neuron.frequency.linear import spectral_radius
 from brfkit.analysis.neuron.stability.network import NetworkNeurons, network_neurons
 from brfkit.analysis.neuron.stability.plane import Plane
+from brfkit.analysis.neuron.stability.result import StabilityMap
 from brfkit.codegen.program import Program
 from brfkit.errors import BrfkitError
 from brfkit.neurons import OptionValue
@@ -31,112 +32,55 @@ ROOM = 0.05  # of the plane around the boundary
 LOWEST = -2.0  # δb to which a plane without lower boundary goes: as far as that of explicit Euler
 
 
+class PlaneOptions(TypedDict, total=False):
+    """Keyword arguments that say which part of a plane is looked at, and how; see :class:`PlaneSettings`."""
+
+    omega: tuple[float, float] | None
+    b: tuple[float, float] | None
+    neurons: int
+    steps: int
+    dtype: str
+    backend: str
+    threads: int | None
+    seed: int
+    progress: Progress | None
+
+
 @dataclass(frozen=True)
-class StabilityMap:
-    """What :func:`stability_map` returns. N simulated neurons, X values of ω and Y of b.
+class PlaneSettings:
+    """Which part of a plane is looked at, and how.
 
     Attributes:
-        plane: neuron, δ, options.
-        omega, b: (N,) of the simulated neurons.
-        radius: (N,) their spectral radius by theory.
-        diverged: (N,) bool, what the simulation showed.
-        resolution: how near to 1 the spectral radius has to be for rounding to decide, see :func:`rounding_of_a_step`.
-        omega_axis, b_axis, radius_plane: (X,), (Y,), (Y, X), the spectral radius by theory.
-        lower, upper: (X,) b at which the spectral radius is 1; NaN where no b is stable, or every lower one.
-        balance: (X,) b of a neuron with b' = 0: p(ω) for BRF.
-        network: neurons of a trained network ``before`` and ``after`` training, as far as known.
-        backend: who simulated.
-        neuron_steps, simulating: simulated steps of single neurons, and their wall time in seconds.
-        seconds: wall time of everything.
+        omega: range in rad per unit time; None takes 0 to where no b is stable any more, or to π/δ.
+        b: range of the damping b, in 1 per unit time; None takes all that is stable and a little around it.
+        neurons: how many are drawn, uniformly over the plane, and simulated.
+        steps: after which a neuron that is still undecided is judged by whether it grows.
+        dtype: of the simulation.
+        backend: ``auto``, ``numba`` or ``reference``.
+        threads: CPU threads.
+        seed: of the drawing.
+        progress: called with neuron-steps done and expected.
     """
 
-    plane: Plane
-    omega: NDArray[np.float64]
-    b: NDArray[np.float64]
-    radius: NDArray[np.float64]
-    diverged: NDArray[np.bool_]
-    resolution: float
-    omega_axis: NDArray[np.float64]
-    b_axis: NDArray[np.float64]
-    radius_plane: NDArray[np.float64]
-    lower: NDArray[np.float64]
-    upper: NDArray[np.float64]
-    balance: NDArray[np.float64]
-    network: Mapping[str, NetworkNeurons]
-    backend: str
-    neuron_steps: int
-    simulating: float
-    seconds: float
-
-    @property
-    def disagrees(self) -> NDArray[np.bool_]:
-        """(N,) where simulation and theory differ."""
-        return self.diverged != (self.radius > 1.0)
-
-    @property
-    def agreement(self) -> float:
-        """Percent of neurons for which they do not."""
-        return 100.0 * float(1.0 - self.disagrees.mean())
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON object of ``brfkit stability``."""
-        off = np.abs(self.radius - 1.0)[self.disagrees]
-        balanced = np.isfinite(self.upper) & self.plane.balanced
-        return {
-            "neuron": self.plane.neuron,
-            "backend": self.backend,
-            "dt": self.plane.dt,
-            "dtype": self.plane.dtype,
-            "neurons": len(self.omega),
-            "stable": int((self.radius < 1.0).sum()),
-            "diverged": int(self.diverged.sum()),
-            "agreement": self.agreement,
-            "disagreements": int(self.disagrees.sum()),
-            "disagreements_beyond_rounding": int((off > self.resolution).sum()),
-            "farthest_disagreement": float(off.max(initial=0.0)),
-            "rounding": self.resolution,
-            "upper_boundary_from_closed_form": (
-                float(np.abs(self.upper - self.balance)[balanced].max()) if balanced.any() else None
-            ),
-            "network": {name: one.to_dict() for name, one in self.network.items()},
-            "neuron_steps": self.neuron_steps,
-            "neuron_steps_per_second": self.neuron_steps / self.simulating,
-            "seconds": self.seconds,
-        }
-
-    def columns(self) -> dict[str, NDArray[Any]]:
-        """The numbers of the picture by the name of their column: simulated neurons, boundaries, the network's."""
-        curves = (("lower", self.lower), ("upper", self.upper), ("balance", self.balance))
-        parts = [("simulated", self.omega, self.b, self.radius, np.where(self.diverged, "yes", "no"))]
-        for name, b in curves:
-            radius = self.plane.radius(self.omega_axis, np.nan_to_num(b))
-            parts.append((name, self.omega_axis, b, np.where(np.isnan(b), np.nan, radius), _none(b)))
-        parts += [(name, one.omega, one.b, one.radius, _none(one.b)) for name, one in self.network.items()]
-        kinds = np.concatenate([np.full(len(part[1]), part[0]) for part in parts])
-        names = ("omega", "b", "spectral_radius", "diverged")
-        return {"kind": kinds} | {n: np.concatenate([p[i] for p in parts]) for i, n in enumerate(names, 1)}
-
-
-def _none(like: NDArray[Any]) -> NDArray[np.str_]:
-    return np.full(len(like), "")
+    omega: tuple[float, float] | None = None
+    b: tuple[float, float] | None = None
+    neurons: int = 20_000
+    steps: int = MOST_STEPS
+    dtype: str = "float64"
+    backend: str = "auto"
+    threads: int | None = None
+    seed: int = 0
+    progress: Progress | None = None
 
 
 def stability_map(
     neuron: str | None = None,
     *,
-    omega: tuple[float, float] | None = None,
-    b: tuple[float, float] | None = None,
     dt: float | None = None,
-    neurons: int = 20_000,
     options: Mapping[str, OptionValue] | None = None,
     constants: Mapping[str, float] | None = None,
     checkpoint: NetworkLike | None = None,
-    steps: int = MOST_STEPS,
-    dtype: str = "float64",
-    backend: str = "auto",
-    threads: int | None = None,
-    seed: int = 0,
-    progress: Progress | None = None,
+    **how: Unpack[PlaneOptions],
 ) -> StabilityMap:
     """The ω–b plane of a resonator: theory against simulated neurons.
 
@@ -147,27 +91,21 @@ def stability_map(
 
     Args:
         neuron: a model with ω and b'; None takes brf, or the checkpoint's.
-        omega: range in rad per unit time; None takes 0 to where no b is stable any more, or to π/δ.
-        b: range of the damping b, in 1 per unit time; None takes all that is stable and a little around it.
         dt: time step δ; None takes 0.01, or the checkpoint's.
-        neurons: how many are drawn, uniformly over the plane, and simulated.
         options, constants: as for :func:`brfkit.simulate`; those of the checkpoint where it is given.
         checkpoint: a trained network, or the path of one, whose neurons are placed in the plane.
-        steps: after which a neuron that is still undecided is judged by whether it grows.
-        dtype: of the simulation.
-        backend: ``auto``, ``numba`` or ``reference``.
-        threads: CPU threads.
-        seed: of the drawing.
-        progress: called with neuron-steps done and expected.
+        how: see :class:`PlaneSettings`.
 
     Raises:
         BrfkitError: a neuron without ω and b', an empty range, an ω that BRF would hold at its bound, or a
             checkpoint that cannot be read or does not fit.
     """
     began = time.perf_counter()
+    taken = PlaneSettings(**how)
+    neurons, steps, dtype = taken.neurons, taken.steps, taken.dtype
     if neurons < 1 or steps < FIRST_STEPS:
         raise BrfkitError(f"at least one neuron and {FIRST_STEPS} steps are needed, not {neurons} and {steps}")
-    engine = choose_engine(backend)
+    engine = choose_engine(taken.backend)
     network: dict[str, NetworkNeurons] = {}
     if checkpoint is None:
         plane = Plane(neuron or "brf", 0.01 if dt is None else dt, options, constants, dtype)
@@ -176,13 +114,13 @@ def stability_map(
     else:
         plane, network = network_neurons(checkpoint, neuron, dtype)
     plane.check()
-    w_range, b_range = _ranges(plane, omega, b)
+    w_range, b_range = _ranges(plane, taken.omega, taken.b)
     w_axis, b_axis = (np.linspace(*r, n) for r, n in zip((w_range, b_range), AXIS, strict=True))
     lower, upper = plane.boundary(w_axis)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(taken.seed)
     w, damping = rng.uniform(*w_range, neurons), rng.uniform(*b_range, neurons)
     population = plane.population(w, damping)
-    work = Work(float(2 * FIRST_STEPS * neurons), threads, progress)
+    work = Work(float(2 * FIRST_STEPS * neurons), taken.threads, taken.progress)
     diverged = simulate_divergence(population, steps, engine, work)
     return StabilityMap(
         plane=plane,
@@ -205,27 +143,13 @@ def stability_map(
     )
 
 
-class PlaneOptions(TypedDict, total=False):
-    """Keyword arguments of :func:`stability_map` that say which part of the plane is looked at, and how."""
-
-    omega: tuple[float, float] | None
-    b: tuple[float, float] | None
-    neurons: int
-    steps: int
-    dtype: str
-    backend: str
-    threads: int | None
-    seed: int
-    progress: Progress | None
-
-
 def stability(network: NetworkLike, *, neuron: str | None = None, **options: Unpack[PlaneOptions]) -> StabilityMap:
     """The ω–b plane of the neurons of a trained network, with these in it, before and after training.
 
     Args:
         network: a trained network, or the path of one.
         neuron: for the path of a published file, which neuron it holds.
-        options: see :func:`stability_map`.
+        options: see :class:`PlaneSettings`.
     """
     return stability_map(neuron, checkpoint=network, **options)
 
