@@ -130,7 +130,7 @@ def evaluate(
         network, weights: what to evaluate; the dtype of the weights is the dtype of the computation.
         split: samples and labels.
         task: where loss and accuracy are taken.
-        backend: who computes.
+        backend: compute backend.
         batch_size: samples at a time; changes memory, not results.
         progress: called with samples done and samples in all.
 

@@ -180,7 +180,7 @@ class _Page:
 
         try:
             if name in NOT_FOR_LSTM and self.context.is_lstm:
-                raise BrfkitError("this run trained an LSTM, which has no spiking neurons to look into")
+                raise BrfkitError("this run trained an LSTM, which has no spiking neurons to analyse")
             section = SECTIONS[name](self.context, watch)
         except BrfkitError as error:
             self.skipped[name] = str(error)

@@ -19,7 +19,7 @@ from brfkit.trained import NetworkLike, TrainedNetwork, as_network
 
 @dataclass(frozen=True)
 class Scope:
-    """How much of a network a report looks at.
+    """How much of a network a report covers.
 
     Attributes:
         samples: the first so many test samples are run.
@@ -40,7 +40,7 @@ class Context:
     Args:
         source: the network, or the path of one.
         dataset: name or file of a data set, a loaded one, or arrays; None takes what the network was trained on.
-        scope: how much is looked at.
+        scope: how much is covered.
         options: how network, data and backend are found.
     """
 
@@ -78,7 +78,7 @@ class Context:
 
     @property
     def is_lstm(self) -> bool:
-        """Whether a run folder holds the LSTM baseline, which has no neurons to look into."""
+        """Whether a run folder holds the LSTM baseline, which has no spiking neurons."""
         return self.config is not None and is_lstm(self.config)
 
     @cached_property

@@ -49,7 +49,7 @@ class PointEvaluator:
         network: description, the same for all points.
         samples: samples and labels; read once.
         task: where loss and accuracy are taken.
-        backend: who computes. With numba the threads go over points and batches, elsewhere over the losses of points.
+        backend: compute backend. With numba the threads go over points and batches, elsewhere over losses of points.
         dtype: of the weights.
         batch_size: samples of a job; changes memory, not results.
 

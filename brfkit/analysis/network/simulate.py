@@ -31,7 +31,7 @@ class NetworkSimulation:
 
     Attributes:
         network: description.
-        backend: who computed.
+        backend: name of the compute backend.
         t: (steps,) float64, 0, δ, 2δ, …
         input: (steps, channels), the sample as the network sees it.
         states: ``<layer>.<symbol>``, (steps, units), all states of all layers; ``z`` of spiking layers is uint8.

@@ -61,7 +61,7 @@ def rows_of(comparison: Comparison) -> list[Row]:
 
 
 def amount(value: float, digits: int) -> str:
-    """A number for people; nothing to tell is –."""
+    """A number as text; – where there is none."""
     return f"{value:,.{digits}f}" if math.isfinite(value) else "–"
 
 

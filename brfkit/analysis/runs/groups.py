@@ -45,7 +45,7 @@ class Group:
     Attributes:
         label: name of the group.
         runs: its members.
-        settings: what tells it from other groups of the same neuron, in words.
+        settings: the settings in which it differs from other groups of the same neuron.
     """
 
     label: str

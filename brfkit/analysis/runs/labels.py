@@ -1,4 +1,4 @@
-"""Names for groups of runs: the neuron, and whatever else is needed to tell them apart."""
+"""Names for groups of runs: the neuron, and the settings in which they differ."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Name:
     """What a group is called.
 
     Attributes:
-        label: the neuron, the data set where there are several, and what tells the group from others of the kind: the
+        label: the neuron, the data set where there are several, and how the group differs from others of the kind: the
             settings in which they differ or, where that would be long for one of them, the folder.
         settings: those settings in words; empty where nothing differs, or all that differs is off.
     """

@@ -62,7 +62,7 @@ class RunRecord:
     @property
     def learned(self) -> bool:
         """Whether the last accuracy is above that before training and at least a tenth above chance, that of equally
-        frequent classes or, where the folder does not tell their number, of the untrained network."""
+        frequent classes or, where the folder does not hold their number, of the untrained network."""
         accuracy = self.curves["accuracy"]
         if self.silent:
             return False
@@ -141,7 +141,7 @@ def _count(value: object) -> int | None:
 
 
 def _cost(config: Config, provenance: Mapping[str, Any], result: Mapping[str, Any], best: Row) -> Cost | None:
-    """From the spikes of each layer, which one layer's total tells and otherwise the end of the run."""
+    """From the spikes of each layer: the total where there is one layer, otherwise those of the end of the run."""
     network = config.network
     by_layer = result.get("spikes_by_layer")
     if len(network.hidden) == 1:

@@ -48,7 +48,7 @@ class Scanned:
         network: what is run.
         weights: by name; their dtype is that of the computation.
         x: dense [T, B, I] or events.
-        backend: who computes.
+        backend: compute backend.
         segment: steps per segment; the gradient is known where one begins.
         cut: leave out every path through W_rec: the spikes of the step before are input, not state. The states are
             those of the whole network all the same.

@@ -35,7 +35,7 @@ def gradients(
     progress: Callable[[int, int], None] | None = None,
     **options: Unpack[SetupOptions],
 ) -> GradientFlow:
-    """Take the loss of single samples back through time and look at its gradient on the way.
+    """The gradient of the loss of single samples with respect to the states at every moment before.
 
     Two losses: that of the task, ``task``, and the one of the last step alone, ``last``, which shows how far back a
     gradient reaches. Spikes pass it on by their surrogate, as in training. Shapes: K points in time, H neurons of a
@@ -44,14 +44,14 @@ def gradients(
     Args:
         network: a trained network, or the path of one.
         dataset: name or file of a data set, a loaded one, or arrays ``(x, y)``; None takes what it was trained on.
-        samples: the first so many of `split` are looked at; each gradient is that of one sample's own loss.
+        samples: the first so many of `split`; each gradient is that of one sample's own loss.
         points: at most so many moments are kept.
         check: compare with autograd (torch backend) on the first sample.
         progress: called with passes done and passes in all.
         options: see :class:`brfkit.setups.SetupOptions`; float64 where no dtype is given.
 
     Raises:
-        BrfkitError: checkpoint or data cannot be read or do not fit, or there is nothing to look at.
+        BrfkitError: checkpoint or data cannot be read or do not fit, or there is no sample or spiking layer.
     """
     began = time.perf_counter()
     if samples < 1 or points < 2:

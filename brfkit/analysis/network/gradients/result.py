@@ -90,7 +90,7 @@ class GradientFlow:
         return tuple(self.eigenvalues)
 
     def slope(self, loss: str, layer: str) -> float:
-        """Decades per 1,000 steps that the gradient gains on its way back: least squares through log10 of the norm."""
+        """Decades per 1,000 steps by which the gradient grows backwards in time: least squares on log10 of the norm."""
         curve = self.curves[loss][layer].norm
         good = np.isfinite(curve) & (curve > 0)
         if good.sum() < 2:

@@ -162,7 +162,7 @@ def inspect(
     began = time.perf_counter()
     setup = set_up(network, dataset, split=split, samples=samples, **options)
     if len(setup.split) == 0:
-        raise BrfkitError(f"{setup.data.name} has no {split} samples to look at")
+        raise BrfkitError(f"{setup.data.name} has no {split} samples to inspect")
     description, weights = setup.network, setup.weights
     counts = _count(setup, progress)
     layers = tuple(

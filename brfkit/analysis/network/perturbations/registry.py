@@ -1,7 +1,7 @@
 """Ways to disturb a trained network or its input: the four tests of Higuchi et al. (ICML 2024, appendix), and others.
 
 A perturbation changes what goes into a scan, never the equations of a neuron: the samples, the weights, or, for spikes
-that get lost on their way, the backend that runs the scan.
+that are deleted, the backend that runs the scan.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class DeletingBackend(Backend):
     others one step at a time, with what is left of the spikes as the state of the next step: the same result, slowly.
 
     Args:
-        backend: who computes.
+        backend: compute backend.
         probability: of a spike to be lost.
         key: chooses the spikes; the samples of all scans are counted on from 0.
         stepwise: one step at a time in any case.

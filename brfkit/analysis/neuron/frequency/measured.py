@@ -82,7 +82,7 @@ def measure_sines(
         amplitude: of the current; small enough for no spike.
         steps: over which is measured.
         settle: steps before that, (N,).
-        engine: who computes.
+        engine: compute backend.
     """
     dt = population.dt
 

@@ -196,7 +196,7 @@ def _with_filters(found: FrequencyResponse, kinds: Sequence[str], engine: Engine
     for kind, method in (("sine", measure_sines), ("chirp", measure_chirp)):
         if kind not in kinds:
             continue
-        # Half a period of the slowest sine tells it apart from a constant.
+        # Half a period of the slowest sine distinguishes it from a constant.
         length = max(steps, int(np.ceil(np.pi / w.min() / dt))) if kind == "sine" else steps
         one = method(part, found.observed, w, current, length, settle, engine)
         if one.spikes:

@@ -30,7 +30,7 @@ class FrequencyResponse:
         faint_trains: the same for neurons kept from spiking by a faint train, scaled to the same amplitude.
         amplitude: of a pulse.
         duration: over which spike trains go.
-        backend: who simulated.
+        backend: name of the compute backend.
         neuron_steps, simulating: steps of single neurons that were simulated, and their wall time in seconds.
         seconds: wall time of everything.
     """

@@ -29,7 +29,7 @@ class Spectrogram:
         spikes: (F, M) spikes per frame; None where not asked for.
         stft_frequencies, stft_t, stft: (K,), (J,), (J, K) amplitude by :func:`scipy.signal.stft` with a Hann window.
         window: samples of that window.
-        backend, neuron_steps, simulating, seconds: who simulated, how much, and the wall times.
+        backend, neuron_steps, simulating, seconds: what simulated, how much, and the wall times.
     """
 
     signal: Signal

@@ -58,7 +58,7 @@ def read_signal(path: str | Path, rate: float | None = None, channel: int | None
 
     Args:
         path: the file.
-        rate: samples per second of a ``.csv`` or ``.npy`` file; None takes 100 per unit time. A ``.wav`` knows its own.
+        rate: samples per second of a ``.csv`` or ``.npy`` file; None takes 100 per unit time. A ``.wav`` has its own.
         channel: number of the channel, from 0; None takes the mean of all.
 
     Raises:

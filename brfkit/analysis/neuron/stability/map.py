@@ -33,7 +33,7 @@ LOWEST = -2.0  # δb to which a plane without lower boundary goes: as far as tha
 
 
 class PlaneOptions(TypedDict, total=False):
-    """Keyword arguments that say which part of a plane is looked at, and how; see :class:`PlaneSettings`."""
+    """Keyword arguments that say which part of a plane is computed, and how; see :class:`PlaneSettings`."""
 
     omega: tuple[float, float] | None
     b: tuple[float, float] | None
@@ -48,7 +48,7 @@ class PlaneOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class PlaneSettings:
-    """Which part of a plane is looked at, and how.
+    """Which part of a plane is computed, and how.
 
     Attributes:
         omega: range in rad per unit time; None takes 0 to where no b is stable any more, or to π/δ.
