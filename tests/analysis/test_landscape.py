@@ -281,8 +281,8 @@ WRONG = [
     (["--neuron", "brf,rf,alif"], 2, "3 neurons for 1"),
     (["--parameters", "omga"], 1, "no weight 'omga'"),
     (["--match-epoch", "99"], 1, "has not kept epoch 99"),
-    (["--match-epoch", "1", "--match-loss", "1"], 1, "one of"),
-    (["--sample-seed", "1"], 1, "--samples"),
+    (["--match-epoch", "1", "--match-loss", "1"], 2, "--match-epoch"),
+    (["--sample-seed", "1"], 2, "--samples"),
     (["--hessian", "9999", "--out", "s.h5"], 1, "between 1 and"),
     (["--out", "nowhere/s.h5"], 1, "no folder"),
 ]
@@ -307,7 +307,7 @@ def test_kept_weights_that_are_none(run_dir, network, weights, tmp_path, capfd):
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "epoch-0000.npz").write_bytes(b"PK\x03\x04 damaged")
     assert run(["landscape", str(alone), "--match-epoch", "0"]) == 1
-    assert "cannot be read as weights" in capfd.readouterr().err
+    assert "epoch-0000.npz is damaged" in capfd.readouterr().err
 
 
 def test_directions_of_another_network_are_refused(network):
