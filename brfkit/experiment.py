@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from brfkit.backends import get_backend
 from brfkit.backends.base import Backend
@@ -46,7 +46,7 @@ def train(
     run_dir: str | os.PathLike[str] | None = None,
     preset: str | None = None,
     config: str | os.PathLike[str] | None = None,
-    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    settings: Mapping[str, Mapping[str, object]] | None = None,
     **options: Unpack[TrainOptions],
 ) -> Run:
     """Train a network as ``brfkit train`` does.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from dataclasses import replace
 
@@ -241,3 +242,15 @@ def test_every_name_at_the_top_is_there():
         assert getattr(brfkit, name) is not None
     assert brfkit.inspect_network is brfkit.inspect
     assert brfkit.gradient_flow is brfkit.gradients
+
+
+@pytest.mark.parametrize("name", [name for name in brfkit.__all__ if name != "simulate"])
+def test_public_signatures_are_typed_and_short(name):
+    function = getattr(brfkit, name)
+    if isinstance(function, str | type):
+        return
+    signature = inspect.signature(function)
+    named = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    assert len(named) <= 9
+    assert not [p.name for p in named if p.annotation is p.empty or "Any" in str(p.annotation)]
+    assert "Any" not in str(signature.return_annotation)

@@ -85,6 +85,22 @@ class Report:
         }
 
 
+class ReportOptions(SetupOptions, total=False):
+    """Keyword arguments of :func:`report`; see :class:`brfkit.reports.context.Scope`.
+
+    Attributes:
+        samples: the first so many test samples are run (512); gradients take at most 16 of them.
+        repeats: evaluations per level of a perturbation (3).
+        perturbations: which, of ``brfkit.analysis.network.perturbations.registry.PERTURBATIONS`` (the paper's).
+        surfaces: files of ``brfkit landscape`` beside those in the run folder.
+    """
+
+    samples: int
+    repeats: int
+    perturbations: Sequence[str]
+    surfaces: Sequence[str | Path]
+
+
 def default_out(path: str | Path) -> Path:
     """``report.html`` in a run folder; for a file ``<name>-report.html`` in the current folder."""
     place = Path(path)
@@ -97,13 +113,9 @@ def report(
     *,
     out: str | Path | None = None,
     sections: Sequence[str] = tuple(SECTIONS),
-    samples: int = 512,
-    repeats: int = 3,
-    perturbations: Sequence[str] = PAPER,
-    surfaces: Sequence[str | Path] = (),
     force: bool = False,
     watch: Watch | None = None,
-    **options: Unpack[SetupOptions],
+    **options: Unpack[ReportOptions],
 ) -> Report:
     """Write one HTML page that needs nothing but itself: pictures, styles and numbers are in it, scripts are not.
 
@@ -115,20 +127,21 @@ def report(
         dataset: name or file of a data set, a loaded one, or arrays ``(x, y)``; None takes what it was trained on.
         out: the page; None is :func:`default_out`.
         sections: which, of ``SECTIONS``; the page has them in that order.
-        samples: the first so many test samples are run; gradients take at most 16 of them.
-        repeats: evaluations per level of a perturbation.
-        perturbations: which, of ``brfkit.analysis.network.perturbations.registry.PERTURBATIONS``.
-        surfaces: files of ``brfkit landscape`` beside those in the run folder.
         force: overwrite `out`.
         watch: ``watch(label, unit)`` gives a context that yields ``advance(done, total)``, for progress.
-        options: see :class:`brfkit.setups.SetupOptions`.
+        options: see :class:`ReportOptions`.
 
     Raises:
         BrfkitError: network or data cannot be read or do not fit each other, an unknown name, or `out` exists.
     """
     began = time.perf_counter()
-    wanted = _checked(sections, samples, repeats, perturbations)
-    scope = Scope(samples, repeats, tuple(perturbations), tuple(map(str, surfaces)))
+    scope = Scope(
+        options.pop("samples", 512),
+        options.pop("repeats", 3),
+        tuple(options.pop("perturbations", PAPER)),
+        tuple(map(str, options.pop("surfaces", ()))),
+    )
+    wanted = _checked(sections, scope)
     context = Context(network, dataset, scope, options)
     target = default_out(context.path or context.name) if out is None else Path(out)
     check_writable(target, force)
@@ -144,17 +157,15 @@ def report(
     return page.write().result(time.perf_counter() - began)
 
 
-def _checked(
-    sections: Sequence[str], samples: int, repeats: int, perturbations: Sequence[str]
-) -> tuple[str, ...]:  # fmt: skip
+def _checked(sections: Sequence[str], scope: Scope) -> tuple[str, ...]:
     for name in sections:
         if name not in SECTIONS:
             raise BrfkitError(f"there is no section {name!r}; there are {', '.join(SECTIONS)}")
     if not sections:
         raise BrfkitError(f"a report needs at least one section of {', '.join(SECTIONS)}")
-    if samples < 1 or repeats < 1:
-        raise BrfkitError(f"samples and repeats must be at least 1, not {samples} and {repeats}")
-    for name in perturbations:
+    if scope.samples < 1 or scope.repeats < 1:
+        raise BrfkitError(f"samples and repeats must be at least 1, not {scope.samples} and {scope.repeats}")
+    for name in scope.perturbations:
         get_perturbation(name)
     return tuple(name for name in SECTIONS if name in sections)
 

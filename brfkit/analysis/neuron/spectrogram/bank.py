@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from brfkit.analysis.neuron.frequency.linear import spectral_radius, transfer, zero_crossing
 from brfkit.analysis.neuron.spectrogram.result import SILENCE, Spectrogram
@@ -15,6 +16,9 @@ from brfkit.analysis.neuron.spectrogram.signal import RATE, Signal, read_signal
 from brfkit.analysis.neuron.stability.plane import B_OFFSET, OMEGA, Plane
 from brfkit.errors import BrfkitError
 from brfkit.simulation.reduce import Population, Progress, Work, choose_engine, load_kernel, reduce_block
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 RESONATORS, FRAMES = 128, 600
 # Where no b' is given, the -3 dB band of a resonator spans so many distances to the next.
@@ -25,32 +29,28 @@ LINEAR, LOUD = 0.1, 5.0
 CHUNK = 1 << 16  # steps at a time where every neuron has a current of its own
 
 
-def spectrogram(
-    signal: str | Path | NDArray[Any],
-    neuron: str = "brf",
-    *,
-    rate: float | None = None,
-    channel: int | None = None,
-    downsample: int = 1,
-    resonators: int = RESONATORS,
-    lowest: float | None = None,
-    highest: float | None = None,
-    log: bool = True,
-    b_offset: float | None = None,
-    hop: float | None = None,
-    spikes: bool = False,
-    dtype: str = "float64",
-    backend: str = "auto",
-    threads: int | None = None,
-    progress: Progress | None = None,
-) -> Spectrogram:
-    """A signal through a bank of resonators, each tuned so that the discrete neuron turns at its frequency.
+class BankOptions(TypedDict, total=False):
+    """Keyword arguments that say what a bank of resonators is; see :class:`BankSettings`."""
 
-    Args:
-        signal: ``.wav``, ``.csv`` or ``.npy`` file, or an array (T,).
-        neuron: a model with ω and b'.
-        rate: samples per second; see :func:`brfkit.analysis.neuron.spectrogram.signal.read_signal`.
-        channel: of several; None takes their mean.
+    downsample: int
+    resonators: int
+    lowest: float | None
+    highest: float | None
+    log: bool
+    b_offset: float | None
+    hop: float | None
+    spikes: bool
+    dtype: str
+    backend: str
+    threads: int | None
+    progress: Progress | None
+
+
+@dataclass(frozen=True)
+class BankSettings:
+    """A bank of resonators.
+
+    Attributes:
         downsample: take every so-manieth sample, after a low pass.
         resonators: M.
         lowest, highest: frequencies of the bank in Hz (cycles per unit time); None takes what the signal's length and
@@ -60,23 +60,60 @@ def spectrogram(
             overlap.
         hop: length of a frame in the unit of time; None makes 600 frames.
         spikes: count spikes of a second pass, loud enough to make the neurons spike.
-        dtype, backend, threads, progress: as for :func:`brfkit.analysis.neuron.frequency.response.frequency_response`.
+        dtype: of the simulation.
+        backend: ``auto``, ``numba`` or ``reference``.
+        threads, progress: as for :func:`brfkit.simulate`; progress counts neuron-steps.
+    """
+
+    downsample: int = 1
+    resonators: int = RESONATORS
+    lowest: float | None = None
+    highest: float | None = None
+    log: bool = True
+    b_offset: float | None = None
+    hop: float | None = None
+    spikes: bool = False
+    dtype: str = "float64"
+    backend: str = "auto"
+    threads: int | None = None
+    progress: Progress | None = None
+
+
+def spectrogram(
+    signal: str | Path | ArrayLike,
+    neuron: str = "brf",
+    *,
+    rate: float | None = None,
+    channel: int | None = None,
+    **bank: Unpack[BankOptions],
+) -> Spectrogram:
+    """A signal through a bank of resonators, each tuned so that the discrete neuron turns at its frequency.
+
+    Args:
+        signal: ``.wav``, ``.csv`` or ``.npy`` file, or an array (T,).
+        neuron: a model with ω and b'.
+        rate: samples per second; see :func:`brfkit.analysis.neuron.spectrogram.signal.read_signal`.
+        channel: of several; None takes their mean.
+        bank: see :class:`BankSettings`.
 
     Raises:
         BrfkitError: a signal that cannot be read, frequencies that the rate does not carry or at which the neuron
             diverges, a neuron without ω and b'.
     """
     began = time.perf_counter()
-    read = _signal(signal, rate, channel).downsampled(downsample)
-    f = bank_frequencies(read, resonators, lowest, highest, log)
-    damping = _damping(f, log) if b_offset is None else np.full(len(f), abs(float(b_offset)))
-    population = tuned(neuron, f, damping, 1.0 / read.rate, dtype)
-    samples = max(round((hop or read.duration / FRAMES) * read.rate), 1)
+    settings = BankSettings(**bank)
+    read = _signal(signal, rate, channel).downsampled(settings.downsample)
+    f = bank_frequencies(read, settings.resonators, settings.lowest, settings.highest, settings.log)
+    b_offset = settings.b_offset
+    damping = _damping(f, settings.log) if b_offset is None else np.full(len(f), abs(float(b_offset)))
+    population = tuned(neuron, f, damping, 1.0 / read.rate, settings.dtype)
+    samples = max(round((settings.hop or read.duration / FRAMES) * read.rate), 1)
     if samples > len(read.values):
         raise BrfkitError(f"a frame of {samples} samples is longer than the signal, {len(read.values)}")
-    engine = choose_engine(backend)
-    work = Work(float(len(read.values) * len(f) * (1 + spikes)), threads, progress)
-    amplitude, counts = _run(population, f, read, samples, engine, work, spikes)
+    engine = choose_engine(settings.backend)
+    expected = float(len(read.values) * len(f) * (1 + settings.spikes))
+    work = Work(expected, settings.threads, settings.progress)
+    amplitude, counts = _run(population, f, read, samples, engine, work, settings.spikes)
     window, at, stft_t, stft = _stft(read, f, samples)
     middle = np.asarray((np.arange(len(amplitude)) + 0.5) * samples / read.rate)
     return Spectrogram(
@@ -85,7 +122,7 @@ def spectrogram(
     )  # fmt: skip
 
 
-def _signal(signal: str | Path | NDArray[Any], rate: float | None, channel: int | None) -> Signal:
+def _signal(signal: str | Path | ArrayLike, rate: float | None, channel: int | None) -> Signal:
     if isinstance(signal, str | Path):
         return read_signal(signal, rate, channel)
     values = np.asarray(signal, np.float64)
