@@ -122,7 +122,7 @@ class TrainedNetwork:
         Raises:
             BrfkitError: the module is, or holds, something else.
         """
-        from brfkit.nn.extract import network_of  # torch is imported with it
+        from brfkit.torch_modules import network_of
 
         network, weights = network_of(module)
         data = None if dataset is None else DataConfig(dataset=dataset)

@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("training",),
     ("setups",),
     ("trained",),
-    ("runs",),
+    ("runs", "torch_modules"),
     ("checkpoints",),
     ("nn", "evaluation", "cost"),
     ("simulation", "task", "spectrum"),
