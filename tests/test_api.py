@@ -106,6 +106,16 @@ def test_a_module_is_evaluated_as_torch_runs_it():
     assert (found.dataset, found.samples, found.neuron) == ("arrays", 8, "brf")
 
 
+def test_stacked_layers_are_taken_one_by_one():
+    torch.manual_seed(0)
+    layers, (x, y) = torch.nn.Sequential(nn.BRF(4, 8, num_layers=2), nn.LI(8, 6)), signals()
+    network = brfkit.TrainedNetwork.from_module(layers)
+    assert [layer.name for layer in network.network.layers] == ["hidden0", "hidden1", "readout"]
+    outputs, _ = layers(torch.from_numpy(x).transpose(0, 1))
+    wanted = Task().correct(outputs.detach().numpy(), y.T)
+    assert brfkit.evaluate(network, (x, y), threads=1).accuracy == pytest.approx(100.0 * wanted[0] / wanted[1])
+
+
 def test_weights_are_copied():
     layers = module()
     network = brfkit.TrainedNetwork.from_module(layers)
@@ -144,6 +154,7 @@ def test_a_run_keeps_its_settings_when_saved(trained, tmp_path):
         (torch.nn.Linear(4, 6), "this module is a Linear"),
         (torch.nn.Sequential(nn.BRF(4, 8), torch.nn.Linear(8, 6)), "module 1 of this Sequential is a Linear"),
         (torch.nn.Sequential(), "empty"),
+        (nn.BRF(4, 8, bidirectional=True), "this module is bidirectional"),
         (torch.nn.Sequential(nn.BRF(4, 8), nn.LI(9, 6)), "8 neurons is followed by one with 9 inputs"),
         (torch.nn.Sequential(nn.BRF(4, 8), nn.LI(8, 6, dt=0.1)), "one time step"),
     ],
