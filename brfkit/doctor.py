@@ -15,6 +15,7 @@ from typing import Any
 
 import brfkit
 from brfkit.backends import BACKENDS, available_backends, get_backend
+from brfkit.backends.code_cache import CUBINS, KERNELS
 from brfkit.backends.threads import default_threads
 from brfkit.errors import BrfkitError
 from brfkit.io.paths import cache_dir
@@ -165,6 +166,7 @@ def folders() -> dict[str, Any]:
         "cache": str(cache),
         "cache_writable": _writable(cache),
         "cache_mib": round(size / 2**20, 1),
+        "compiled_code": {"kernels": KERNELS.problem() or "ok", "cuda": CUBINS.problem() or "ok"},
         "data": str(data),
         "data_sets": present,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import types
 
@@ -90,3 +91,14 @@ def test_a_folder_that_cannot_be_written(no_trials, monkeypatch, tmp_path):
     file.write_text("")
     monkeypatch.setenv("BRFKIT_CACHE_DIR", str(file / "cache"))
     assert not doctor.folders()["cache_writable"]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="access rights of POSIX")
+def test_a_kernel_cache_that_is_refused(no_trials, monkeypatch, tmp_path):
+    monkeypatch.setenv("BRFKIT_CACHE_DIR", str(tmp_path))
+    assert doctor.folders()["compiled_code"] == {"kernels": "ok", "cuda": "ok"}
+    (tmp_path / "kernels").mkdir()
+    (tmp_path / "kernels").chmod(0o777)
+    reason = "can be written by other users (chmod go-w)"
+    assert doctor.folders()["compiled_code"] == {"kernels": reason, "cuda": "ok"}
+    assert dict(lines(doctor.examine()))["cache/kernels"] == f"not used: {reason}"

@@ -94,6 +94,15 @@ class CodeCache:
         with suppress(OSError):
             path.unlink()
 
+    def problem(self) -> str | None:
+        """Why what lies in the folder is not used; None where it is, or where there is no folder yet."""
+        try:
+            return _written_by_others(self.folder.stat())
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return _short(error)
+
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}{self._suffix}"
 
@@ -135,6 +144,11 @@ def _checksum(key: str, payload: bytes) -> bytes:
 
 def _short(error: BaseException) -> str:
     return " ".join(str(getattr(error, "strerror", None) or error).split())[:300]
+
+
+# Compiled kernels of the numba backend, and machine code of the CUDA backend.
+KERNELS = CodeCache("kernels", ".kernel")
+CUBINS = CodeCache("cuda", ".cubin")
 
 
 @lru_cache(maxsize=64)

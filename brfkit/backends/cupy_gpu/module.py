@@ -7,11 +7,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from brfkit.backends.code_cache import CodeCache
+from brfkit.backends.code_cache import CUBINS
 from brfkit.backends.cupy_gpu.options import options
 from brfkit.errors import BrfkitError
-
-CUBINS = CodeCache("cuda", ".cubin")
 
 
 def compile_cubin(source: str, architecture: str) -> bytes:

@@ -22,12 +22,10 @@ from numba.core.caching import _Cache
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 
-from brfkit.backends.code_cache import CodeCache
+from brfkit.backends.code_cache import KERNELS
 
 # numba's settings that change the machine code of the same text.
 SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "BOUNDSCHECK", "DEBUGINFO_DEFAULT", "ENABLE_AVX", "USING_SVML")
-
-KERNELS = CodeCache("kernels", ".kernel")
 
 
 @lru_cache(maxsize=1)

@@ -58,6 +58,7 @@ def lines(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows.append(("threads", f"{cpu['threads']} of {cpu['processors']} processors; numba's threading layer: {layer}"))
     writable = "" if folders["cache_writable"] else ", cannot be written"
     rows.append(("cache", f"{folders['cache']} ({folders['cache_mib']} MiB{writable})"))
+    rows += [(f"cache/{name}", f"not used: {it}") for name, it in folders["compiled_code"].items() if it != "ok"]
     rows.append(("data", f"{folders['data']}: {', '.join(folders['data_sets']) or 'nothing there'}"))
     rows.append(("packages", ", ".join(f"{n} {v or 'missing'}" for n, v in found["packages"].items())))
     return rows
