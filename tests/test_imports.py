@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("doctor", "bench"),
     ("reports", "experiment"),
     ("plotting",),
-    ("analysis",),
+    ("analysis", "sweeps"),
     ("training",),
     ("setups",),
     ("trained",),
