@@ -40,7 +40,7 @@ def study_figure(result: StudyResult) -> Any:
         drawers.append(lambda ax, fig: _heat_map(ax, fig, result, ranges[0], ranges[1]))
     if len(result.spec.dimensions) > 1 and len(complete) > 1:
         drawers.append(lambda ax, fig: _parallel(ax, fig, result))
-    columns = min(3, len(drawers))
+    columns = len(drawers) if len(drawers) < 4 else math.ceil(len(drawers) / 2) if len(drawers) < 9 else 4
     rows = math.ceil(len(drawers) / columns)
     fig, axes = panels(rows, columns)
     for ax, draw in zip(axes, drawers, strict=False):
@@ -100,8 +100,15 @@ def _positions(dimension: Dimension, trials: Sequence[TrialRow]) -> np.ndarray |
     return np.array(found, np.float64)
 
 
-def _is_log(dimension: Dimension) -> bool:
-    return dimension.log
+def _log_axis(ax: Any, which: str) -> None:
+    """A logarithmic axis with few numbers, written out."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    getattr(ax, f"set_{which}scale")("log")
+    axis = getattr(ax, f"{which}axis")
+    axis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _slice(ax: Any, result: StudyResult, dimension: Dimension) -> None:
@@ -114,8 +121,8 @@ def _slice(ax: Any, result: StudyResult, dimension: Dimension) -> None:
         ])  # fmt: skip
         ax.set_xticks(range(len(names)), names)
         ax.set_xlim(-0.5, len(names) - 0.5)
-    elif _is_log(dimension):
-        ax.set_xscale("log")
+    elif dimension.log:
+        _log_axis(ax, "x")
     ax.plot(positions, values, "o", color=BLUE, markersize=4, alpha=0.8)
     best = int(np.argmax(values) if OBJECTIVES[result.spec.objectives[0]] else np.argmin(values))
     ax.plot(positions[best], values[best], "*", color=RED, markersize=11)
@@ -148,9 +155,9 @@ def _heat_map(ax: Any, fig: Any, result: StudyResult, first: Dimension, second: 
                 ax.text(j, i, f"{value:.3g}", ha="center", va="center", fontsize=7,
                         color="white" if value < middle else "black")  # fmt: skip
     else:
-        for setter, dimension in ((ax.set_xscale, first), (ax.set_yscale, second)):
-            if _is_log(dimension):
-                setter("log")
+        for axis, dimension in (("x", first), ("y", second)):
+            if dimension.log:
+                _log_axis(ax, axis)
         scatter = ax.scatter(x, y, c=values, cmap=COLOURMAP, s=45, edgecolors="0.3", linewidths=0.5)
     ax.grid(False)
     ax.set_xlabel(_short(first.key))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from brfkit.backends.base import Backend
 from brfkit.errors import BrfkitError
+from brfkit.runs.folder import RunFolder
 from brfkit.runs.metrics import VALIDATION, Row, best_epoch
 from brfkit.runs.seeds import seed_folder
 from brfkit.sweeps.space import suggest
@@ -116,17 +117,10 @@ def _run(spec: StudySpec, values: Mapping[str, Any], seed: int, folder: Path, ob
         config, folder, places.backend, data_dir=places.data_dir, resume=True, observer=observer,
         picture=places.picture,
     )  # fmt: skip
-    rows = _rows(folder)
+    rows = RunFolder(folder).metrics()
     found = {name: _at_best(rows, name) for name in ("validation_accuracy", "validation_loss", "spikes_per_sample")}
     found |= {"parameters": float(result.parameters), "seconds": float(result.seconds), "seed": float(seed)}
     return found | {"test_accuracy": float(result.test_accuracy), "best_epoch": float(result.best_epoch)}
-
-
-def _rows(folder: Path) -> list[Row]:
-    from brfkit.runs.folder import METRICS
-    from brfkit.runs.metrics import read_metrics
-
-    return read_metrics(folder / METRICS)
 
 
 def _at_best(rows: Sequence[Row], objective: str) -> float:
