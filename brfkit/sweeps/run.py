@@ -22,7 +22,6 @@ from brfkit.sweeps.trial import Places, Progress, run_trial
 if TYPE_CHECKING:
     import optuna
 
-STUDY_FILE = "study.toml"
 _POLL = 0.3  # seconds
 _RESTARTS = 100  # of killed workers, in all
 
@@ -34,6 +33,18 @@ def default_folder(path: str | Path) -> Path:
     return Path("sweeps") / Path(path).stem
 
 
+def kept_study(folder: Path) -> Path:
+    """The study file that :func:`prepare_folder` kept.
+
+    Raises:
+        BrfkitError: there is none, or more than one.
+    """
+    found = sorted(folder.glob("*.toml"))
+    if len(found) != 1:
+        raise BrfkitError(f"{folder} holds {len(found) or 'no'} study file(s); it is not the folder of a study")
+    return found[0]
+
+
 def prepare_folder(path: str | Path, spec: StudySpec, folder: Path) -> None:
     """Make the folder and keep the study file in it, so that ``sweep show FOLDER`` needs nothing else."""
     from brfkit.io.atomic import atomic_write
@@ -43,7 +54,7 @@ def prepare_folder(path: str | Path, spec: StudySpec, folder: Path) -> None:
         text = Path(path).read_bytes()
     except OSError as error:
         raise BrfkitError(f"{folder} cannot be used as the folder of a study: {error.strerror}") from None
-    kept = folder / STUDY_FILE
+    kept = folder / Path(path).name  # its stem is the study's name where it has no other
     if Path(path).resolve() != kept.resolve() and (not kept.exists() or kept.read_bytes() != text):
         with atomic_write(kept, "wb", force=True) as stream:
             stream.write(text)

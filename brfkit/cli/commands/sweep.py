@@ -177,14 +177,12 @@ def show(**options: Any) -> None:
     from brfkit.errors import BrfkitError
     from brfkit.io.atomic import atomic_path, check_writable
     from brfkit.sweeps.results import study_result, write_best, write_trials
-    from brfkit.sweeps.run import STUDY_FILE, default_folder
+    from brfkit.sweeps.run import default_folder, kept_study
     from brfkit.sweeps.study_file import read_study, with_options
 
     given = Path(options["study"])
     folder = given if given.is_dir() else Path(options["out"] or default_folder(given))
-    file = given / STUDY_FILE if given.is_dir() else given
-    if given.is_dir() and not file.is_file():
-        raise BrfkitError(f"{given} holds no {STUDY_FILE}; it is not the folder of a study")
+    file = kept_study(given) if given.is_dir() else given
     for name in ("plot", "csv_file", "html", "best"):
         if options[name]:
             check_writable(options[name], options["force"])
