@@ -21,7 +21,7 @@ COMMANDS = {
     "spectrogram": "A signal through a bank of resonators, beside its Fourier transform.",
     "stability": "The ω–b plane: where a resonator diverges, in theory and simulated.",
     "train": "Train a recurrent spiking network by BPTT.",
-    "sweep": "Hyper-parameter study: many trainings over a space of settings.",
+    "sweep": "Hyper-parameter studies on Optuna.",
     "evaluate": "Accuracy, loss and spikes of a trained network on the test set.",
     "landscape": "The error surface around a trained network.",
     "robustness": "Accuracy of a trained network that is disturbed more and more.",
