@@ -76,14 +76,14 @@ def command() -> None:
 @data_dir
 @common
 def run(**options: Any) -> None:
-    """Run a study; one that is there already goes on.
+    """Run a study; one that is there already goes on. The word `run` may be left out.
 
     Started again, on this machine or on others that share its folder (or its --storage), the command joins the study.
     A trial whose process was killed is run again, from the last finished epoch on.
 
     \b
-    brfkit sweep study.toml --workers 2
-    brfkit sweep study.toml --storage postgresql://user@host/studies
+    brfkit sweep run study.toml --workers 2
+    brfkit sweep run study.toml --storage postgresql://user@host/studies
     """
     limit_threads(options["threads"])
     from brfkit.plotting.curves import learning_curve
