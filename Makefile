@@ -9,7 +9,7 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-cold test-slow check format bench gpu-check docs build clean
+.PHONY: demo test test-cold test-slow fuzz check format bench gpu-check docs build clean
 
 $(INSTALLED): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -35,6 +35,9 @@ test-cold: $(INSTALLED)  ## The same with nothing compiled beforehand.
 
 test-slow: $(INSTALLED)  ## Whole test sets and end-to-end training: minutes to hours.
 	$(BIN)/python -m pytest -m slow
+
+fuzz: $(INSTALLED)  ## 3,000 damaged files of every format (docs/security.md).
+	OMP_NUM_THREADS=1 BRFKIT_FUZZ_ROUNDS=3000 $(BIN)/python -m pytest tests/fuzz --numprocesses $(JOBS)
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -245,9 +245,9 @@ class Config:
         known = {f.name: f for f in dataclasses.fields(Config)}
         for section, values in sections.items():
             if section not in known:
-                raise BrfkitError(f"unknown section {section!r} in the configuration{suggest(section, known)}")
+                raise BrfkitError(f"unknown section {section[:80]!r} in the configuration{suggest(section, known)}")
             if not isinstance(values, Mapping):
-                raise BrfkitError(f"section {section!r} of the configuration must hold keys and values")
+                raise BrfkitError(f"section {section[:80]!r} of the configuration must hold keys and values")
             parts[section] = section_values(section, type(getattr(Config(), section)), values)
         return Config(**parts)
 

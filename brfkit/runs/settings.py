@@ -66,7 +66,7 @@ class Setting:
         for one in value if isinstance(value, tuple) else (value,):
             if isinstance(one, str):
                 if self.choices and one not in self.choices:
-                    raise BrfkitError(f"{key} must be one of {', '.join(self.choices)}, not {one!r}")
+                    raise BrfkitError(f"{key} must be one of {', '.join(self.choices)}, not {short(one)}")
             elif isinstance(one, int | float) and not isinstance(one, bool):
                 self._check_number(key, one)
 

@@ -16,6 +16,7 @@ from brfkit.io.atomic import PathLike
 from brfkit.io.documents import parse_json
 from brfkit.io.hdf5 import check_dataset, find_dataset, open_hdf5, read_array
 from brfkit.io.hdf5_writing import written_hdf5
+from brfkit.io.streams import open_file
 
 if TYPE_CHECKING:
     import h5py
@@ -29,9 +30,9 @@ _DIRECTIONS = ("direction_alpha", "direction_beta")
 def is_surface(path: PathLike) -> bool:
     """Whether a file is HDF5, by its first bytes."""
     try:
-        with Path(path).open("rb") as stream:
+        with open_file(Path(path)) as stream:
             return stream.read(len(MAGIC)) == MAGIC
-    except OSError:
+    except BrfkitError:
         return False
 
 

@@ -146,8 +146,11 @@ def _cost(config: Config, provenance: Mapping[str, Any], result: Mapping[str, An
     by_layer = result.get("spikes_by_layer")
     if len(network.hidden) == 1:
         by_layer = [best.spikes_per_sample]
-    if by_layer is None or "active_inputs" not in provenance or network.neuron == LSTM:
+    sizes = ("steps", "channels", "classes")
+    if by_layer is None or network.neuron == LSTM or not {*sizes, "active_inputs"} <= provenance.keys():
         return None
-    steps, channels, classes = (int(provenance[key]) for key in ("steps", "channels", "classes"))
+    if len(by_layer) != len(network.hidden):
+        return None
+    steps, channels, classes = (int(provenance[key]) for key in sizes)
     spikes = dict(enumerate(by_layer))
     return cost(network.hidden, classes, network.recurrent, steps, channels, float(provenance["active_inputs"]), spikes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brfkit.errors import BrfkitError
+from brfkit.io.streams import read_bytes
 from brfkit.simulation.stimulus import check_values, read_stimulus
 
 SUFFIXES = (".wav", ".csv", ".npy")
+_MAX_BYTES = 1 << 32
 RATE = 100.0  # samples per unit time of a file that does not say, δ = 0.01
 
 
@@ -96,11 +99,13 @@ def _read_wav(file: Path) -> tuple[NDArray[np.float64], float]:
     from scipy.io import wavfile
 
     try:
+        content = read_bytes(file, _MAX_BYTES)
+    except BrfkitError as error:
+        raise BrfkitError(f"signal {error}") from None
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about chunks that are no sound
-            rate, values = wavfile.read(file)
-    except OSError as error:
-        raise BrfkitError(f"signal {file} cannot be read: {error.strerror or error}") from None
+            rate, values = wavfile.read(io.BytesIO(content))
     except Exception as error:  # damaged headers provoke anything
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise BrfkitError(f"signal {file} is damaged or no WAV file ({reason})") from None
