@@ -77,6 +77,12 @@ def largest_object(path: Path) -> int:
     return largest
 
 
+def has_attribute(file: h5py.File, name: str, wanted: str | int) -> bool:
+    """Whether the file has an attribute of that value; an array would compare item by item."""
+    value = file.attrs.get(name)
+    return np.ndim(value) == 0 and bool(value == wanted)
+
+
 def find_dataset(group: h5py.Group, name: str, path: Path) -> h5py.Dataset | None:
     """The dataset `name`, or None if there is nothing of that name; BrfkitError for anything else under it."""
     import h5py

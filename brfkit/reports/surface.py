@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brfkit.errors import BrfkitError
+from brfkit.io.hdf5 import has_attribute, open_hdf5
 from brfkit.reports.context import Context
 from brfkit.reports.parts import Block, Note, Picture, Section, Table, Watch, number
 
@@ -53,8 +54,6 @@ def landscape_section(context: Context, watch: Watch) -> Section:
 
 def _files(context: Context) -> list[Path]:
     """Named files first, then the surfaces in the run folder; data sets and traces are HDF5 too and do not count."""
-    import h5py
-
     from brfkit.analysis.landscape.store import FORMAT, is_surface
 
     found = [Path(name) for name in context.scope.surfaces]
@@ -62,9 +61,9 @@ def _files(context: Context) -> list[Path]:
         if not is_surface(file) or file.resolve() in {f.resolve() for f in found}:
             continue
         try:
-            with h5py.File(file, "r", locking=False) as stream:
-                ours = stream.attrs.get("format") == FORMAT
-        except OSError:  # a damaged file is named by its reader
+            with open_hdf5(file) as stream:
+                ours = has_attribute(stream, "format", FORMAT)
+        except BrfkitError:  # a damaged file is named by its reader
             ours = True
         found += [file] if ours else []
     return found

@@ -14,7 +14,7 @@ from brfkit.analysis.landscape.surface import VALUES, Settings, Surface
 from brfkit.errors import BrfkitError
 from brfkit.io.atomic import PathLike
 from brfkit.io.documents import parse_json
-from brfkit.io.hdf5 import check_dataset, find_dataset, open_hdf5, read_array
+from brfkit.io.hdf5 import check_dataset, find_dataset, has_attribute, open_hdf5, read_array
 from brfkit.io.hdf5_writing import written_hdf5
 from brfkit.io.streams import open_file
 
@@ -85,9 +85,9 @@ def read_surface(path: PathLike) -> Surface:
     """
     place = Path(path)
     with open_hdf5(place) as file:
-        if not _is(file.attrs.get("format"), FORMAT):
+        if not has_attribute(file, "format", FORMAT):
             raise BrfkitError(f"{path} is not a surface of brfkit landscape")
-        if not _is(file.attrs.get("format_version"), VERSION):
+        if not has_attribute(file, "format_version", VERSION):
             raise BrfkitError(f"{path} is a surface of another version of brfkit")
         try:
             settings = read_settings(file.attrs.get("settings"))
@@ -113,11 +113,6 @@ def read_settings(text: object) -> Settings:
     if not isinstance(text, str):
         raise BrfkitError("its settings are no text")
     return Settings.from_dict(parse_json(text, "its settings"))
-
-
-def _is(value: object, wanted: str | int) -> bool:
-    """Whether an attribute has a value; an array would compare item by item."""
-    return np.ndim(value) == 0 and bool(value == wanted)  # type: ignore[arg-type]
 
 
 def _array(file: h5py.File, name: str, path: Path, kind: str, shape: tuple[int, ...]) -> NDArray[Any]:
