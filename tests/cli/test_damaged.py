@@ -18,6 +18,7 @@ from brfkit.errors import BrfkitError
 from brfkit.io.text import markup, visible
 from brfkit.runs.config import TrainingConfig
 from brfkit.training.optimiser import make_optimizer, restore_optimizer
+from tests.fuzz.formats import FORMATS
 
 
 @pytest.fixture
@@ -148,3 +149,18 @@ def test_an_error_that_names_a_file_cannot_write_to_the_terminal(capfd, tmp_path
     name.write_bytes(b"nothing")
     assert run(["evaluate", str(name), "--dataset", "tones"]) == 1
     assert r"a\x1b]0;owned\x07.npz" in capfd.readouterr().err
+
+
+def test_one_damaged_run_does_not_lose_the_others(command, tmp_path):
+    folders = [tmp_path / name for name in ("one", "two", "three")]
+    for folder in folders:
+        folder.mkdir()
+        FORMATS["run folder"].bases(folder)
+    (folders[1] / "run.json").write_text('{"parameters": {}, "steps": "\\u001b[2J"}')
+    (folders[2] / "run.json").write_text('{"parameters": 1, "parameters": 2}')
+    outcome = command("compare", *folders, "--json")
+    assert outcome.code == 0, outcome.err
+    assert plain(outcome.err)
+    assert "parameters is {}, not an integer" in outcome.err
+    assert "'parameters' is there twice" in outcome.err
+    assert len(json.loads(outcome.out)["left_out"]) == 2

@@ -15,7 +15,7 @@ import scipy.io
 import torch
 
 from brfkit.analysis.landscape.directions import Directions
-from brfkit.analysis.landscape.run import describe
+from brfkit.analysis.landscape.run import summarise
 from brfkit.analysis.landscape.store import read_surface, write_surface
 from brfkit.analysis.landscape.surface import Settings, Surface
 from brfkit.analysis.neuron.spectrogram.signal import read_signal
@@ -118,7 +118,7 @@ def _surface(path: Path) -> None:
 
 
 def _read_surface(path: Path) -> None:
-    found = describe(read_surface(path))
+    found = summarise(read_surface(path))
     json.dumps(found.to_dict())
 
 
