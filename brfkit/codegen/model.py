@@ -12,7 +12,7 @@ from brfkit.codegen.parser import Fixed, parse
 from brfkit.codegen.program import Builder, Program
 from brfkit.codegen.python_printer import NUMPY, build
 from brfkit.errors import BrfkitError
-from brfkit.neurons import Neuron, OptionValue, Trainable, get_neuron, get_surrogate
+from brfkit.neurons import Neuron, OptionValue, Surrogate, Trainable, get_neuron, get_surrogate
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,12 +83,12 @@ class Model:
 
 
 @lru_cache(maxsize=256)
-def _build(neuron: Neuron, options: tuple[tuple[str, OptionValue], ...], surrogate: str | None) -> Model:
+def _build(neuron: Neuron, options: tuple[tuple[str, OptionValue], ...], surrogate: Surrogate | None) -> Model:
     chosen = dict(options)
     fixed: dict[str, Fixed] = {option.name: float(chosen[option.name]) for option in neuron.options}
     discretisation = neuron.discretisation(chosen)
     fixed |= discretisation.functions if discretisation is not None else {}
-    slope = parse(get_surrogate(surrogate).derivative) if surrogate is not None else None
+    slope = _slope(surrogate) if surrogate is not None else None
     step = parse(neuron.step, fixed)
     if len(step.outputs) != 1 + len(neuron.states):
         raise BrfkitError(f"neuron {neuron.name}: step must return its output and one value per state")
@@ -101,6 +101,17 @@ def _build(neuron: Neuron, options: tuple[tuple[str, OptionValue], ...], surroga
     derive, step = _without_unread(_with_trained(derive, trained), step)
     names = ("out", *(f"{state}_next" for state in neuron.states))
     return Model(neuron, parameters, derive, replace(step, output_names=names), slope)
+
+
+def _slope(surrogate: Surrogate) -> Program:
+    """The derivative of a surrogate as a program of one input."""
+    if surrogate.base is None:
+        return parse(surrogate.derivative)
+    inner = _slope(surrogate.base)
+    builder = Builder("s", taken=inner.inputs)
+    (value,) = inline(builder, inner, {inner.inputs[0]: builder.emit("mul", inner.inputs[0], surrogate.slope)})
+    result = builder.emit("mul", value, surrogate.slope)
+    return Program(inner.name, inner.inputs, tuple(builder.statements), (result,), inner.output_names)
 
 
 def _with_trained(derive: Program, trained: Sequence[Trainable]) -> Program:
@@ -143,4 +154,6 @@ def build_model(name: str, options: Mapping[str, OptionValue] | None = None, sur
     """The programs of a neuron with these options and surrogate (None: the neuron's own)."""
     neuron = get_neuron(name)
     resolved = tuple(sorted(neuron.resolve_options(options or {}).items()))
-    return _build(neuron, resolved, surrogate or neuron.surrogate)
+    name = surrogate or neuron.surrogate
+    # By the object, not by the name: under a name another surrogate may stand later.
+    return _build(neuron, resolved, None if name is None else get_surrogate(name))

@@ -25,15 +25,19 @@ from brfkit.neurons.spec import (
     Uniform,
     nearest,
 )
-from brfkit.neurons.surrogates import SURROGATES, Surrogate, get_surrogate
+from brfkit.neurons.surrogates import SURROGATES, Surrogate, get_surrogate, register_surrogate
 
 NEURONS: dict[str, Neuron] = {n.name: n for n in (BRF, RF, BHRF, ALIF, SE_ADLIF, LIF, RF_IZHIKEVICH, LI, LI_SIGMOID)}
 
 
-def register(neuron: Neuron) -> Neuron:
-    """Add a neuron of one's own under its name; a name that is taken is refused."""
-    if neuron.name in NEURONS:
-        raise BrfkitError(f"there is a neuron {neuron.name!r} already")
+def register(neuron: Neuron, *, overwrite: bool = False) -> Neuron:
+    """Add a neuron of one's own under its name.
+
+    A name that is taken is refused unless ``overwrite`` is true; networks and layers of that name then use the new one
+    from their next call on.
+    """
+    if neuron.name in NEURONS and not overwrite:
+        raise BrfkitError(f"there is a neuron {neuron.name!r} already; overwrite=True replaces it")
     NEURONS[neuron.name] = neuron
     return neuron
 
@@ -73,4 +77,5 @@ __all__ = [
     "get_neuron",
     "get_surrogate",
     "register",
+    "register_surrogate",
 ]

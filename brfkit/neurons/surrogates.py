@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ SCALE = 0.5
 CENTRE = SCALE * (1.0 + HEIGHT) / (WIDTH * math.sqrt(2.0 * math.pi))
 LOBE = SCALE * HEIGHT / (LOBE_WIDTH * math.sqrt(2.0 * math.pi))
 NORMAL = 1.0 / math.sqrt(2.0 * math.pi)
+PI = math.pi
 
 
 def double_gaussian(x):  # type: ignore[no-untyped-def]
@@ -52,6 +54,19 @@ def exponential(x):  # type: ignore[no-untyped-def]
     return exp(-abs(x))
 
 
+def sigmoid(x):  # type: ignore[no-untyped-def]
+    e = exp(-abs(x))
+    return e / (1.0 + e) ** 2
+
+
+def atan(x):  # type: ignore[no-untyped-def]
+    return 1.0 / (1.0 + (PI * x) ** 2)
+
+
+def fast_sigmoid(x):  # type: ignore[no-untyped-def]
+    return 1.0 / (1.0 + abs(x)) ** 2
+
+
 def _normal_cdf(x: NDArray, sigma: float) -> NDArray:
     from scipy.special import erf
 
@@ -76,6 +91,18 @@ def _exponential_primitive(x: NDArray) -> NDArray:
     return np.where(x > 0, 2.0 - np.exp(-np.abs(x)), np.exp(-np.abs(x)))
 
 
+def _sigmoid_primitive(x: NDArray) -> NDArray:
+    return 0.5 * (1.0 + np.tanh(0.5 * x))
+
+
+def _atan_primitive(x: NDArray) -> NDArray:
+    return np.arctan(PI * x) / PI + 0.5
+
+
+def _fast_sigmoid_primitive(x: NDArray) -> NDArray:
+    return x / (1.0 + np.abs(x))
+
+
 @dataclass(frozen=True)
 class Surrogate:
     """One surrogate gradient.
@@ -85,12 +112,32 @@ class Surrogate:
         derivative: dz/dx, scalar function of x, in the operations of :mod:`brfkit.neurons.ops`.
         primitive: a function whose derivative is ``derivative`` (NumPy only; used for proofs, never for running).
         formula: the same for people.
+        base, slope: of a surrogate that is made steeper: dz/dx = slope f(slope x), f the derivative of the base.
     """
 
     name: str
     derivative: Callable[[Any], Any]
     primitive: Callable[[NDArray], NDArray]
     formula: str
+    base: Surrogate | None = None
+    slope: float = 1.0
+
+    def steeper(self, slope: float) -> Surrogate:
+        """This surrogate with its derivative as high and as narrow again by a factor, so that its integral stays.
+
+        Raises:
+            BrfkitError: a factor that is not a positive number.
+        """
+        if not (math.isfinite(slope) and slope > 0.0):
+            raise BrfkitError(f"the slope of surrogate {self.name} must be a positive number, not {slope:g}")
+        return Surrogate(
+            f"{self.name}:{slope:g}",
+            lambda x: slope * self.derivative(slope * x),
+            lambda x: self.primitive(slope * x),
+            f"k f(k x), f(x) = {self.formula}, k = {slope:g}",
+            self,
+            slope,
+        )
 
 
 SURROGATES = {
@@ -111,13 +158,42 @@ SURROGATES = {
         Surrogate("gaussian", gaussian, lambda x: _normal_cdf(x, 1.0), "N(x; 0, 1)"),
         Surrogate("linear", linear, _linear_primitive, "max(0, 1 - |x|)"),
         Surrogate("exponential", exponential, _exponential_primitive, "exp(-|x|)"),
+        Surrogate("sigmoid", sigmoid, _sigmoid_primitive, "exp(-|x|) / (1 + exp(-|x|))²"),
+        Surrogate("atan", atan, _atan_primitive, "1 / (1 + (π x)²)"),
+        Surrogate("fast_sigmoid", fast_sigmoid, _fast_sigmoid_primitive, "1 / (1 + |x|)²"),
     )
 }
 
 
 def get_surrogate(name: str) -> Surrogate:
-    """The surrogate of that name; an unknown name is a :class:`BrfkitError`."""
-    try:
+    """The surrogate of that name, or of ``name:slope``, such as ``atan:2`` (:meth:`Surrogate.steeper`).
+
+    Raises:
+        BrfkitError: an unknown name, or a slope that is not a positive number.
+    """
+    if name in SURROGATES:
         return SURROGATES[name]
-    except KeyError:
-        raise BrfkitError(f"unknown surrogate {name!r}; there are {', '.join(SURROGATES)}") from None
+    base, _, slope = name.partition(":")
+    if base not in SURROGATES:
+        raise BrfkitError(f"unknown surrogate {name!r}; there are {', '.join(SURROGATES)}, each also with :SLOPE")
+    return _steeper(SURROGATES[base], slope)
+
+
+@lru_cache(maxsize=64)
+def _steeper(base: Surrogate, slope: str) -> Surrogate:
+    try:
+        return base.steeper(float(slope))
+    except ValueError:
+        raise BrfkitError(f"the slope of surrogate {base.name} must be a positive number, not {slope!r}") from None
+
+
+def register_surrogate(surrogate: Surrogate, *, overwrite: bool = False) -> Surrogate:
+    """Add a surrogate gradient of one's own under its name.
+
+    A name that is taken is refused unless ``overwrite`` is true; networks and layers of that name then use the new one
+    from their next call on.
+    """
+    if surrogate.name in SURROGATES and not overwrite:
+        raise BrfkitError(f"there is a surrogate {surrogate.name!r} already; overwrite=True replaces it")
+    SURROGATES[surrogate.name] = surrogate
+    return surrogate
