@@ -154,6 +154,6 @@ def build_model(name: str, options: Mapping[str, OptionValue] | None = None, sur
     """The programs of a neuron with these options and surrogate (None: the neuron's own)."""
     neuron = get_neuron(name)
     resolved = tuple(sorted(neuron.resolve_options(options or {}).items()))
-    name = surrogate or neuron.surrogate
+    slope = surrogate or neuron.surrogate
     # By the object, not by the name: under a name another surrogate may stand later.
-    return _build(neuron, resolved, None if name is None else get_surrogate(name))
+    return _build(neuron, resolved, None if slope is None else get_surrogate(slope))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from brfkit.neurons.ops import exp, spike
 from brfkit.neurons.spec import Neuron, Normal, Parameter, ThresholdTerm
+from brfkit.neurons.threshold import THETA
 
 TAU_MEM = Parameter("tau_mem", "τ_mem", "steps", 20.0, Normal(20.0, 5.0), "membrane time constant; enters as |τ_mem|")
 TAU_ADP = Parameter("tau_adp", "τ_adp", "steps", 200.0, Normal(200.0, 50.0), "adaptation time constant, as |τ_adp|")
@@ -34,6 +35,7 @@ ALIF = Neuron(
     derive=derive,
     step=step,
     constants={"theta": 0.01, "beta": 1.8},
+    trainable=(THETA,),
     threshold_terms=(ThresholdTerm("a", factor="beta"),),
     equations=(
         "a_t = ρ a_{t-1} + (1 - ρ) z_{t-1},   ρ = exp(-1/|τ_adp|)",

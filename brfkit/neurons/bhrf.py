@@ -6,6 +6,7 @@ from brfkit.neurons.brf import GAMMA
 from brfkit.neurons.ops import spike
 from brfkit.neurons.rf import B_OFFSET, OMEGA
 from brfkit.neurons.spec import Neuron, ThresholdTerm
+from brfkit.neurons.threshold import THETA
 
 
 def derive(omega, b_offset, dt):  # type: ignore[no-untyped-def]
@@ -33,7 +34,7 @@ BHRF = Neuron(
     derive=derive,
     step=step,
     constants={"theta": 1.0, "gamma": 0.9},
-    trainable=(GAMMA,),
+    trainable=(GAMMA, THETA),
     threshold_terms=(ThresholdTerm("q", before=True),),
     equations=(
         "b_t = δω²/2 + |b'| + q_{t-1}",

@@ -18,6 +18,7 @@ from brfkit.neurons.oscillator import (
 )
 from brfkit.neurons.rf import B_OFFSET, DISCRETISATIONS, OMEGA
 from brfkit.neurons.spec import Discretisation, Neuron, Option, ThresholdTerm, Trainable
+from brfkit.neurons.threshold import THETA
 
 Function = Callable[..., Any]
 
@@ -78,7 +79,7 @@ BRF = Neuron(
         "symplectic": _balanced("symplectic", below_two, no_growth, 2.0 * BOUND),
         "exact": _balanced("exact", unbounded, no_growth, None),
     },
-    trainable=(GAMMA,),
+    trainable=(GAMMA, THETA),
     threshold_terms=(ThresholdTerm("q", before=True, option="refractory"),),
     equations=(
         "b_t = p(ω) - |b'| - q_{t-1},   p(ω) = (-1 + √(1 - (δω)²)) / δ",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from brfkit.neurons.alif import TAU_MEM
 from brfkit.neurons.ops import exp, spike
 from brfkit.neurons.spec import Neuron
+from brfkit.neurons.threshold import THETA
 
 
 def derive(tau_mem):  # type: ignore[no-untyped-def]
@@ -29,6 +30,7 @@ LIF = Neuron(
     derive=derive,
     step=step,
     constants={"theta": 1.0},
+    trainable=(THETA,),
     surrogate="linear",
     equations=(
         "u_t = α u_{t-1} + (1 - α) I_t,   α = exp(-1/|τ_mem|)",

@@ -7,6 +7,7 @@ import math
 from brfkit.neurons.ops import spike
 from brfkit.neurons.oscillator import euler, exact, rotation, symplectic
 from brfkit.neurons.spec import Discretisation, Neuron, Parameter, Uniform
+from brfkit.neurons.threshold import THETA
 
 OMEGA = Parameter("omega", "ω", "rad / time", 10.0, Uniform(5.0, 10.0), "angular frequency; enters as |ω|")
 B_OFFSET = Parameter("b_offset", "b'", "1 / time", 1.0, Uniform(0.1, 1.0), "damping offset; enters as |b'|")
@@ -51,6 +52,7 @@ RF = Neuron(
     derive=derive,
     step=step,
     constants={"theta": 1.0},
+    trainable=(THETA,),
     discretisations=DISCRETISATIONS,
     equations=(
         "u_t = u_{t-1} + δ (b u_{t-1} - ω v_{t-1} + I_t),   b = -|b'|",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from brfkit.neurons.ops import spike
 from brfkit.neurons.rf import B_OFFSET, DISCRETISATIONS, OMEGA, derive
 from brfkit.neurons.spec import Neuron
+from brfkit.neurons.threshold import THETA
 
 
 def step(x, u, v, w, b, angle, sine, versine, dt, theta, advance):  # type: ignore[no-untyped-def]
@@ -25,6 +26,7 @@ RF_IZHIKEVICH = Neuron(
     derive=derive,
     step=step,
     constants={"theta": 1.0},
+    trainable=(THETA,),
     discretisations=DISCRETISATIONS,
     membrane="v",
     equations=(

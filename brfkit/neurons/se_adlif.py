@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from brfkit.neurons.ops import exp, spike
 from brfkit.neurons.spec import Neuron, Parameter, Uniform
+from brfkit.neurons.threshold import THETA
 
 TAU_MEM = Parameter("tau_mem", "τ_u", "steps", 15.0, Uniform(5.0, 25.0), "membrane time constant; enters as |τ_u|")
 TAU_ADP = Parameter("tau_adp", "τ_w", "steps", 180.0, Uniform(60.0, 300.0), "adaptation time constant, as |τ_w|")
@@ -38,6 +39,7 @@ SE_ADLIF = Neuron(
     derive=derive,
     step=step,
     constants={"theta": 1.0, "q": 120.0},
+    trainable=(THETA,),
     equations=(
         "u_t = α u_{t-1} + (1 - α) (I_t - w_{t-1}),   α = exp(-1/|τ_u|)",
         "z_t = Θ(u_t - θ),   then u_t ← (1 - z_t) u_t",

@@ -92,7 +92,10 @@ class NetworkConfig:
         metavar="euler|symplectic|exact",
     )  # fmt: skip
     trainable: tuple[str, ...] = setting(
-        (), "Constants of the hidden neurons that are trained: gamma of BRF and BHRF.", NETWORK, metavar="NAME[,NAME…]"
+        (),
+        "Constants of the hidden neurons that are trained: theta; gamma of BRF and BHRF.",
+        NETWORK,
+        metavar="NAME[,NAME…]",
     )
     options: Mapping[str, bool] = setting(None, "Parts of the neuron switched on or off.", default_factory=dict)
     init: Mapping[str, Init] = setting(

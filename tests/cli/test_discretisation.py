@@ -88,7 +88,10 @@ def test_simulate_frequency_and_stability_take_it(command):
         (("train", *QUICK, "--trainable", "gama"), "no constant 'gama' that can be trained; did you mean 'gamma'?"),
         (("train", *QUICK, "--discretisation", "sympletic"), "did you mean 'symplectic'?"),
         (("train", *QUICK, "--neuron", "lstm", "--trainable", "gamma"), "lstm takes no setting network.trainable"),
-        (("train", *QUICK, "--neuron", "alif", "--trainable", "beta"), "none of its constants can"),
+        (
+            ("train", *QUICK, "--neuron", "alif", "--trainable", "beta"),
+            "no constant 'beta' that can be trained; did you mean 'theta'?",
+        ),
     ],
 )
 def test_mistakes_are_one_line(command, tmp_path, monkeypatch, arguments, line):
@@ -107,7 +110,7 @@ def test_a_trained_network_has_its_own(command):
 def test_neurons_shows_both(command):
     facts = json.loads(command("neurons", "brf", "--json").out)
     assert [one["name"] for one in facts["discretisations"]] == ["euler", "symplectic", "exact"]
-    assert [(one["name"], one["default"]) for one in facts["trainable"]] == [("gamma", 0.9)]
+    assert [(one["name"], one["default"]) for one in facts["trainable"]] == [("gamma", 0.9), ("theta", 1.0)]
     shown = command("neurons", "brf").out
     assert "--trainable gamma" in shown
     assert "symplectic" in shown

@@ -63,6 +63,23 @@ def test_the_threshold_decides_about_spikes():
     assert low(signal(nn.LIF))[0].sum() > high(signal(nn.LIF))[0].sum() > 0
 
 
+@pytest.mark.parametrize("kind", SPIKING)
+def test_a_trained_threshold(kind):
+    """Numba and torch agree in its gradient; it begins where the constant is, and is a parameter like others."""
+    found, saved = [], None
+    for backend in ("numba", "torch"):
+        layer = kind(3, 5, trainable=("threshold",), backend=backend, dtype=torch.float64)
+        assert (layer.threshold == layer.layer.spec.constants["theta"]).all()
+        saved = layer.state_dict() if saved is None else saved
+        layer.load_state_dict(saved)
+        y, _ = layer(signal(kind, dtype=torch.float64))
+        (y * torch.linspace(-1, 1, y.numel()).reshape(y.shape)).sum().backward()
+        found.append((y, layer.theta.grad))
+    assert layer.theta.grad.abs().sum() > 0
+    for got, wanted in zip(*found, strict=True):
+        torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-12)
+
+
 @each
 def test_copies_and_files(kind):
     layer = kind(3, 5)
