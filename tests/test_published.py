@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from brfkit.analysis.network.evaluate import evaluate
 from brfkit.checkpoints.published import is_published, read_published
 from brfkit.errors import BrfkitError
 
@@ -292,3 +293,34 @@ def test_checkpoints_of_the_authors(name):
         np.testing.assert_array_equal(weights[f"hidden0.{parameter.name}"], state[f"hidden.{parameter.name}"].numpy())
     if name == "smnist_brf":
         assert network.parameter_count() == 68_874
+
+
+def test_only_values_of_a_torch_file_are_handed_on(tmp_path, monkeypatch):
+    """With constants.pkl beside them, torch before 2.6 takes the file for a program and runs it."""
+    path = save(tmp_path / "net.pt", state_dict())
+    with zipfile.ZipFile(path, "a") as archive:
+        folder = archive.namelist()[0].split("/")[0]
+        for name in ("constants.pkl", "code/__torch__.py", ".data/serialization_id_more", "data/../x", "extra/a"):
+            archive.writestr(f"{folder}/{name}", b"x")
+    seen = []
+    genuine = torch.load
+
+    def load(stream, **options):
+        seen.extend(zipfile.ZipFile(stream).namelist())
+        stream.seek(0)
+        return genuine(stream, **options)
+
+    monkeypatch.setattr(torch, "load", load)
+    read_published(path, "brf")
+    assert {name.split("/")[1] for name in seen} == {"data.pkl", "data", "byteorder", "version"}
+    assert all(name.split("/")[2].isdigit() for name in seen if name.startswith("archive/data/"))
+
+
+@pytest.mark.slow
+def test_a_network_with_its_own_permutation_in_a_torch_file(reference_dir, data_dir):
+    folder = reference_dir / "checkpoints-reproduction"
+    found = evaluate(
+        folder / "psmnist_brf.pt", dataset="psmnist", neuron="brf", permutation=folder / "psmnist_brf_permutation.pt",
+        limit_test=2000, data_dir=data_dir,
+    )  # fmt: skip
+    assert round(found.accuracy, 1) == 90.7

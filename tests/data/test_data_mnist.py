@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from brfkit.data import check_files, load
 from brfkit.data.formats.idx import read_idx
@@ -215,3 +216,46 @@ def test_fashion_has_its_own_folder_and_classes(write_mnist: Write) -> None:
     assert {check.state for check in check_files("sfmnist", root)} == {"different"}
     with pytest.raises(BrfkitError, match="brfkit data fetch smnist"):
         load("smnist", data_dir=root)
+
+
+def test_a_permutation_in_a_torch_file(write_mnist: Write, tmp_path: Path) -> None:
+    order = np.random.default_rng(1).permutation(784)
+    torch.save(torch.from_numpy(order), tmp_path / "a_permuted_idx.pt")
+    np.save(tmp_path / "a.npy", order)
+    root = write_mnist()
+    found = [
+        load("psmnist", data_dir=root, limit_test=3, splits=("test",), permutation=tmp_path / name)
+        for name in ("a_permuted_idx.pt", "a.npy")
+    ]
+    np.testing.assert_array_equal(found[0].permutation, order)
+    np.testing.assert_array_equal(found[0].test.batch([0, 1, 2])[0], found[1].test.batch([0, 1, 2])[0])
+
+
+class Harm:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (Path(self.path),)
+
+
+def test_torch_files_that_are_no_permutation(write_mnist: Write, tmp_path: Path) -> None:
+    root, path = write_mnist(), tmp_path / "a.pt"
+    cases: list[tuple[object, str]] = [
+        (torch.arange(784.0), "a list of integers is needed"),
+        (torch.arange(784).reshape(28, 28), "a list of integers is needed"),
+        (torch.zeros(784, dtype=torch.int64), "not a permutation"),
+        (torch.arange(1).expand(10**12), "claims the shape"),
+        ({"order": torch.arange(784)}, "is a dict, not a tensor"),
+        (Harm(str(tmp_path / "harm")), "holds more than tensors"),
+    ]
+    for content, message in cases:
+        torch.save(content, path)
+        with pytest.raises(BrfkitError, match=message):
+            load("psmnist", data_dir=root, permutation=path)
+    path.write_bytes(b"")
+    with pytest.raises(BrfkitError, match=r"a\.pt is empty"):
+        load("psmnist", data_dir=root, permutation=path)
+    assert not (tmp_path / "harm").exists()

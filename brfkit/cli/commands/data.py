@@ -120,6 +120,7 @@ def fetch(name: str, mirror: str | None, force: bool, data_dir: str | None, as_j
 @option("--sample", "samples", multiple=True, type=click.IntRange(0), help="Number of a sample; repeatable.")
 @option("--split", default="test", show_default=True)
 @option("--binning", type=click.Choice(["full", "paper"]), help="Event data: how spikes become steps.")
+@option("--time-unit", type=click.Choice(["s", "ms", "us"]), help="Event data: unit of the times in the file.")
 @option(
     "--out", type=click.Path(), metavar="FILE", panel=OUTPUT, help="Picture (.png, .svg or .pdf).  [default: NAME.png]"
 )
@@ -132,6 +133,7 @@ def show(
     samples: tuple[int, ...],
     split: str,
     binning: str | None,
+    time_unit: str | None,
     out: str | None,
     force: bool,
     data_dir: str | None,
@@ -147,12 +149,15 @@ def show(
     from brfkit.data import load
     from brfkit.io.atomic import atomic_path, check_writable
     from brfkit.plotting.samples import figure
+    from brfkit.runs.config import DataConfig
+    from brfkit.runs.datasets import get_binning
 
     target = Path(out or f"{Path(name).stem}.png")
     if target.suffix not in (".png", ".svg", ".pdf"):
         raise click.BadParameter(f"{target} must end in .png, .svg or .pdf", param_hint="--out")
     check_writable(target, force)
-    data = load(name, data_dir=data_dir, splits=(split,), binning=binning)
+    chosen = get_binning(DataConfig(dataset=name, binning=binning, time_unit=time_unit))
+    data = load(name, data_dir=data_dir, splits=(split,), binning=chosen)
     drawn = figure(data, split=split, samples=samples or (0, 1, 2))
     with atomic_path(target, force) as path:
         drawn.savefig(path)
