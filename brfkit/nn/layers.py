@@ -177,8 +177,20 @@ class NeuronLayer(torch.nn.Module):
             setattr(self, name, value.to(now))
 
     def forward(self, x: Any, state: Mapping[str, Tensor] | None = None) -> Any:
-        if type(x) is tuple:
-            x = x[0]
+        output, after, records = self._compute(x[0] if type(x) is tuple else x, state)
+        extra = ((after,) if self.return_state else ()) + ((records,) if self.return_states else ())
+        return (output, *extra) if extra else output
+
+    def step(self, x: Tensor, state: Mapping[str, Tensor] | None = None) -> tuple[Tensor, State]:
+        """One time step: [B, in_features] to the output [B, units] and the state after it."""
+        if not isinstance(x, Tensor) or x.dim() != 2:
+            raise BrfkitError(f"{type(self).__name__}.step takes one time step [B, {self.in_features}]")
+        place = 1 if self.batch_first else 0
+        output, after, _ = self._compute(x.unsqueeze(place), state)
+        return output.squeeze(place), after
+
+    def _compute(self, x: Any, state: Mapping[str, Tensor] | None) -> tuple[Tensor, State, State]:
+        """Output, state and records (empty unless ``return_states``) in the shape in which they are returned."""
         parameters = self._parameters
         weights = [[self._weight(a, parameters) for a in scan.attributes] for scan in self._scans]
         like = weights[0][0]
@@ -198,22 +210,7 @@ class NeuronLayer(torch.nn.Module):
         elif self.batch_first:
             output = output.transpose(0, 1)
             records = {name: value.transpose(-3, -2) for name, value in records.items()}
-        extra = ((after,) if self.return_state else ()) + ((records,) if self.return_states else ())
-        return (output, *extra) if extra else output
-
-    def step(self, x: Tensor, state: Mapping[str, Tensor] | None = None) -> tuple[Tensor, State]:
-        """One time step: [B, in_features] to the output [B, units] and the state after it."""
-        if not isinstance(x, Tensor) or x.dim() != 2:
-            raise BrfkitError(f"{type(self).__name__}.step takes one time step [B, {self.in_features}]")
-        output, after, *_ = self._full(x.unsqueeze(1 if self.batch_first else 0), state)
-        return output.squeeze(1 if self.batch_first else 0), after
-
-    def _full(self, x: Tensor, state: Mapping[str, Tensor] | None) -> Any:
-        before, self.return_state = self.return_state, True
-        try:
-            return self(x, state)
-        finally:
-            self.return_state = before
+        return output, after, records
 
     def _weight(self, name: str, parameters: Mapping[str, Tensor | None]) -> Tensor:
         value = parameters.get(name)
