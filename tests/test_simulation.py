@@ -356,7 +356,7 @@ def test_pictures_are_drawn_without_warnings(tmp_path: Path, arguments):
         figure = trace_figure(simulate(**arguments))
         figure.savefig(tmp_path / "x.svg")
     labels = {ax.get_ylabel().split("\n")[0] for ax in figure.axes} | {ax.get_xlabel() for ax in figure.axes}
-    assert {"input I", "u", "time (unit of δ)"} <= labels
+    assert {"input I", "u", "time t = step · δ"} <= labels
 
 
 def test_the_drawn_threshold_is_the_one_that_is_met():

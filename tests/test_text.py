@@ -45,3 +45,14 @@ def test_no_cell_is_a_formula(text):
     row = io.StringIO()
     csv.writer(row).writerow([csv_cell("a,\n=1")])
     assert next(csv.reader(io.StringIO(row.getvalue()))) == ["a,\\x0a=1"]
+
+
+def test_text_in_a_table_of_numbers_is_quoted_and_no_formula(tmp_path):
+    import numpy as np
+
+    from brfkit.io.tables import write_table
+
+    names = np.array(["=1+1", "a,b", 'say "x"'])
+    write_table(tmp_path / "t.csv", {"name": names, "value": np.array([1.5, np.nan, -2.0])})
+    rows = list(csv.reader((tmp_path / "t.csv").open(encoding="utf-8")))
+    assert rows == [["name", "value"], ["'=1+1", "1.5"], ["a,b", ""], ['say "x"', "-2.0"]]

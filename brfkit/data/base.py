@@ -241,6 +241,7 @@ class DataSpec:
         samples: how many samples the published files hold, by split.
         events: whether samples are spike trains, which are binned when they are loaded.
         leads: channels that come from one sensor each, such as the leads of an ECG; empty where there is no such order.
+        step_seconds: length of a step in seconds, where it is known; of events the binning says it.
     """
 
     name: str
@@ -260,6 +261,7 @@ class DataSpec:
     samples: Mapping[str, int] = field(default_factory=dict)
     events: bool = False
     leads: tuple[tuple[int, ...], ...] = ()
+    step_seconds: float | None = None
 
     @property
     def classes(self) -> int:
@@ -298,6 +300,13 @@ class Dataset:
     @property
     def steps(self) -> int:
         return self.spec.steps
+
+    @property
+    def step_seconds(self) -> float | None:
+        """Length of a step in seconds; None where the data do not say."""
+        if self.spec.events and self.spec.files and self.binning is not None:
+            return self.binning.width
+        return self.spec.step_seconds
 
     @property
     def class_names(self) -> tuple[str, ...]:

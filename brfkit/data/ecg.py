@@ -70,6 +70,7 @@ ECG = DataSpec(
     steps=STEPS,
     class_names=CLASS_NAMES,
     labels_per_step=True,
+    step_seconds=1 / 250,
     read=_read,
     licence="ODC-BY-1.0",
     citation=(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from brfkit.errors import BrfkitError
 from brfkit.io.atomic import PathLike, atomic_write
+from brfkit.io.text import csv_cell
 
 TABLES = (".csv", ".npz")
 _ROWS = 1000
@@ -45,4 +48,9 @@ def _text(values: NDArray[Any]) -> list[str]:
     text = values.astype(str)
     if values.dtype.kind == "f":
         text = np.where(np.isnan(values), "", text)
+    elif values.dtype.kind in "USO":
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerows([csv_cell(value)] for value in text)
+        return buffer.getvalue().splitlines()
     return list(text)

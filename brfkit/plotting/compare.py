@@ -9,6 +9,7 @@ import numpy as np
 from brfkit.analysis.runs.compare import Comparison
 from brfkit.analysis.runs.groups import Group
 from brfkit.plotting.style import heading, is_paper, legend_below, looks, panels
+from brfkit.runs.config import LSTM
 
 PANELS = (("accuracy", "accuracy (%)"), ("loss", "loss (nats)"), ("spikes_per_sample", "spikes per sample"))
 MANY = 50
@@ -33,7 +34,8 @@ def compare_figure(
     fig, axes = panels(1, 3, (4.1, 4.4), width_ratios=(1.4, 1, 1))
     for group, look in zip(comparison.groups, looks([group.label for group in comparison.groups]), strict=True):
         for ax, (name, _) in zip(axes, PANELS, strict=True):
-            _curve(ax, group, name, look)
+            if ax is not axes[2] or group.runs[0].config.network.neuron != LSTM:  # which has no spikes
+                _curve(ax, group, name, look)
         _ring(axes[0], group, share, look)
     for ax, (_, label) in zip(axes, PANELS, strict=True):
         ax.set_ylabel(f"{comparison.split} {label}")
@@ -46,8 +48,7 @@ def compare_figure(
     _accuracy_axis(axes[0], comparison, stretch_accuracy)
     _loss_axis(axes[1], comparison)
     axes[2].set_ylim(bottom=0)
-    handles, labels = axes[0].get_legend_handles_labels()
-    legend_below(fig, handles, labels, columns=6, handlelength=3.4)
+    legend_below(fig, axes[0].get_legend_handles_labels(), columns=6, handlelength=3.4)
     heading(fig, _title(comparison, share), 10)
     return fig
 

@@ -9,30 +9,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brfkit.analysis.neuron.frequency.result import FrequencyResponse
+from brfkit.errors import BrfkitError
 from brfkit.neurons import get_neuron
-from brfkit.plotting.style import BLACK, COLOURS, DASHES, figure, tidy
+from brfkit.plotting.style import BLACK, COLOURS, TIME, TINY, heading, is_paper, legend_below, look, note, panels
 
 FREQUENCY = "input frequency (rad / time)"
 CURVES = len(COLOURS)
+MOST = 28  # curves in one picture
 DOTS = 24  # markers along a curve, so that the line behind them stays visible
 FLOOR = 1e-17  # of errors on a logarithmic axis
 Labelled = tuple[str, FrequencyResponse, int]
 
 
 def frequency_figure(responses: Sequence[tuple[str, FrequencyResponse]]) -> Any:
-    """Curves for up to seven neurons or variants, a map over input frequency and neuron for more.
+    """Curves for up to seven neurons of each variant; maps over input frequency and neuron for more: of one variant
+    four quantities, of several each quantity for all of them on a common scale.
 
     Args:
         responses: variants with their names; the name is empty where there is only one.
+
+    Raises:
+        BrfkitError: more curves than can be told apart.
     """
-    if len(responses) == 1 and responses[0][1].neurons > CURVES:
-        return _map(responses[0][1])
+    if max(response.neurons for _, response in responses) > CURVES:
+        return _map(responses[0][1]) if len(responses) == 1 else _maps(responses)
     curves = [
         (_label(name, response, index), response, index)
         for name, response in responses
         for index in range(response.neurons)
     ]
-    return _curves(curves[:CURVES])
+    if len(curves) > MOST:
+        raise BrfkitError(f"{len(curves)} curves cannot be told apart in one picture; at most {MOST}")
+    return _curves(curves)
 
 
 def _label(name: str, response: FrequencyResponse, index: int) -> str:
@@ -61,23 +69,21 @@ def _title(response: FrequencyResponse) -> str:
 
 
 def _curves(curves: Sequence[Labelled]) -> Any:
-    fig = figure(11.0, 8.2)
-    axes = fig.subplots(3, 2)
-    tidy(list(axes.ravel()))
-    (gain, impulse), (phase, mean), (error, spikes) = axes
+    fig, axes = panels(3, 2, (5.5, 2.75), 1.35)
+    gain, impulse, phase, mean, error, spikes = axes
     for number, (label, response, index) in enumerate(curves):
-        look = {"color": COLOURS[number], "linestyle": DASHES[number], "linewidth": 1.5}
-        _response(gain, phase, error, response, index, look, label)
-        _impulse(impulse, response, index, look)
-        _trains(mean, spikes, response, index, look)
+        own = {key: look(number)[key] for key in ("color", "linestyle")} | {"linewidth": 1.5}
+        _response(gain, phase, error, response, index, own, label)
+        _impulse(impulse, response, index, own)
+        _trains(mean, spikes, response, index, own)
     first = curves[0][1]
     if len(curves) == 1:
         _resonance(gain, *curves[0][1:])
     symbol = first.observed
     gain.set(ylabel=f"gain of {symbol} (dB)")
     phase.set(ylabel=f"phase of {symbol} (degrees)", yticks=range(-180, 181, 90), ylim=(-190, 190))
-    error.set(ylabel="error of measured\nresponse", xlabel=FREQUENCY)
-    impulse.set(ylabel=f"{symbol} after a pulse\nof 1 in one step", xlabel="time (unit of δ)")
+    error.set(ylabel="relative error of\nmeasured response", xlabel=FREQUENCY)
+    impulse.set(ylabel=f"{symbol} after a pulse\nof 1 in one step", xlabel=TIME)
     mean.set(ylabel=f"mean |{symbol}| under\nspike trains")
     spikes.set(ylabel="spikes per unit time", xlabel=FREQUENCY)
     for ax in (gain, phase, error, mean, spikes):
@@ -87,7 +93,7 @@ def _curves(curves: Sequence[Labelled]) -> Any:
         error.set_yscale("log")
     _legends(gain, error, mean, len(curves))
     titles = {_title(response) for _, response, _ in curves}
-    fig.suptitle(titles.pop() if len(titles) == 1 else get_neuron(first.population.neuron).title, fontsize=11)
+    heading(fig, titles.pop() if len(titles) == 1 else get_neuron(first.population.neuron).title)
     return fig
 
 
@@ -96,8 +102,9 @@ def _response(
 ) -> None:
     w, analytic = response.frequencies, response.analytic[index]
     with np.errstate(all="ignore"):
-        gain.plot(w, _decibel(analytic), label=label or "transfer function", **look)
-        phase.plot(w, _unjoined(np.degrees(np.angle(analytic))), **look)
+        fine, curve = response.curve(index)
+        gain.plot(fine, _decibel(curve), label=label or "transfer function", **look)
+        phase.plot(fine, _unjoined(np.degrees(np.angle(curve))), **look)
         for kind, marker in (("sine", "o"), ("chirp", "x")):
             if kind not in response.measured:
                 continue
@@ -150,7 +157,8 @@ def _impulse(ax: Any, response: FrequencyResponse, index: int, look: dict[str, A
     dt = response.population.dt
     # Until a hundredth is left of it.
     steps = int(np.clip(np.log(0.01) / np.log(max(response.radius[index], 1e-3)), 20, 5000))
-    ax.plot(np.arange(steps) * dt, response.impulse(steps, index), **look)
+    marker = {"marker": "o", "markersize": 3} if steps <= TINY else {}
+    ax.plot(np.arange(steps) * dt, response.impulse(steps, index), **marker, **look)
 
 
 def _trains(mean: Any, spikes: Any, response: FrequencyResponse, index: int, look: dict[str, Any]) -> None:
@@ -165,14 +173,17 @@ def _trains(mean: Any, spikes: Any, response: FrequencyResponse, index: int, loo
 def _fill_empty(response: FrequencyResponse, error: Any, mean: Any, spikes: Any) -> None:
     """Say why a panel is empty."""
     if not response.measured:
-        error.text(0.5, 0.5, "not measured", transform=error.transAxes, ha="center", color="0.4")
+        note(error, "not measured")
     if response.spike_trains is None:
         for ax in (mean, spikes):
-            ax.text(0.5, 0.5, "not measured", transform=ax.transAxes, ha="center", color="0.4")
+            note(ax, "not measured")
 
 
 def _legends(gain: Any, error: Any, mean: Any, curves: int) -> None:
-    gain.legend(fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2 if curves < 5 else 3)
+    if is_paper():
+        legend_below(gain.figure, gain.get_legend_handles_labels(), columns=2)
+    else:
+        gain.legend(fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2 if curves < 5 else 3)
     small = {"fontsize": 8, "frameon": False, "ncols": 2, "loc": "lower right", "bbox_to_anchor": (1, 1)}
     for ax in (error, mean):
         handles, names = ax.get_legend_handles_labels()
@@ -189,8 +200,71 @@ def _legends(gain: Any, error: Any, mean: Any, curves: int) -> None:
 
 def _map(response: FrequencyResponse) -> Any:
     """Input frequency across, neurons upwards."""
-    fig = figure(11.0, 7.6)
-    axes = fig.subplots(2, 2, sharex=True, sharey=True)
+    fig, axes = panels(2, 2, (5.5, 3.8), 2.0, sharex=True, sharey=True)
+    rows, label, order = _rows(response)
+    symbol = response.observed
+    with np.errstate(all="ignore"):
+        shown = [(f"gain of {symbol}, transfer function", _decibel(response.analytic), "gain (dB)", "viridis")]
+        for kind, measured in response.measured.items():
+            off = np.log10(np.maximum(np.abs(measured / response.analytic - 1.0), FLOOR))
+            shown.append((f"error measured with {kind}s", off, "log₁₀ of relative error", "cividis"))
+    if response.spike_trains is not None and response.faint_trains is not None:
+        name = f"mean |{symbol}| under spike trains, linear"
+        shown.append((name, response.faint_trains.mean_abs, f"mean |{symbol}|", "viridis"))
+        rate = response.spike_trains.spikes / response.duration
+        shown.append(("spikes under spike trains", rate, "spikes per unit time", "magma"))
+    for ax, (title, values, unit, colours) in zip(axes, shown, strict=False):
+        _mesh(fig, ax, response.frequencies, rows, values[order], unit, colours)
+        ax.set_title(title, fontsize=10, loc="left")
+    for ax in axes[len(shown) :]:
+        ax.set_visible(False)
+    _label_maps(axes, 1 if is_paper() else 2, label)
+    heading(fig, f"{response.neurons:,} × {_title(response)}")
+    return fig
+
+
+def _maps(responses: Sequence[tuple[str, FrequencyResponse]]) -> Any:
+    """A row for each quantity, a column for each variant, all of a row on one scale."""
+    first = responses[0][1]
+    symbol = first.observed
+    with np.errstate(all="ignore"):
+        quantities = [("gain (dB)", [_decibel(one.analytic) for _, one in responses], "viridis")]
+    trains = [one.spike_trains for _, one in responses if one.spike_trains is not None]
+    if len(trains) == len(responses):
+        quantities.append((f"mean |{symbol}|", [one.mean_abs for one in trains], "viridis"))
+        rates = [one.spikes / each.duration for one, (_, each) in zip(trains, responses, strict=True)]
+        quantities.append(("spikes per unit time", rates, "magma"))
+    columns = len(responses)
+    fig, axes = panels(len(quantities), columns, (max(3.2, 11.0 / columns), 3.2), 1.8, sharex=True, sharey=True)
+    for number, (unit, values, colours) in enumerate(quantities):
+        finite = np.concatenate([one[np.isfinite(one)] for one in values] or [np.zeros(0)])
+        if unit.startswith("mean"):
+            finite = finite[finite > 0]
+        span = (float(finite.min()), float(finite.max())) if finite.size else None
+        for column, ((name, response), one) in enumerate(zip(responses, values, strict=True)):
+            ax = axes[number * columns + column]
+            rows, label, order = _rows(response)
+            _mesh(fig, ax, response.frequencies, rows, one[order], unit, colours, span)
+            ax.set_title(f"{name}: {unit.partition(' (')[0]}", fontsize=9, loc="left")
+    _label_maps(axes, 1 if is_paper() else columns, label)
+    heading(fig, f"{first.neurons:,} × {_title(first)}")
+    return fig
+
+
+def _label_maps(axes: Sequence[Any], columns: int, label: str) -> None:
+    """Labels at the left and below the last panel of each column."""
+    shown = [ax for ax in axes if ax.get_visible()]
+    for ax in shown[-columns:]:
+        ax.set_xlabel(FREQUENCY)
+        ax.tick_params(labelbottom=True)
+    for ax in shown[::columns]:
+        ax.set_ylabel(label)
+    for ax in shown:
+        ax.grid(False)
+
+
+def _rows(response: FrequencyResponse) -> tuple[NDArray[np.float64], str, NDArray[np.intp]]:
+    """Places of the neurons upwards, the label of that axis, and their order."""
     by = varied_parameter(response)
     rows, label = np.arange(response.neurons, dtype=np.float64), "neuron"
     order = np.arange(response.neurons)
@@ -198,33 +272,27 @@ def _map(response: FrequencyResponse) -> Any:
         parameter = get_neuron(response.population.neuron).parameter(by)
         order = np.argsort(response.population.parameters[by], kind="stable")
         rows, label = response.population.parameters[by][order], f"{parameter.symbol} ({parameter.unit})"
-    symbol = response.observed
-    with np.errstate(all="ignore"):
-        panels = [(f"gain of {symbol}, transfer function", _decibel(response.analytic), "gain (dB)", "viridis")]
-        for kind, measured in response.measured.items():
-            off = np.log10(np.maximum(np.abs(measured / response.analytic - 1.0), FLOOR))
-            panels.append((f"error measured with {kind}s", off, "log₁₀ of relative error", "cividis"))
-    if response.spike_trains is not None and response.faint_trains is not None:
-        name = f"mean |{symbol}| under spike trains, linear"
-        panels.append((name, response.faint_trains.mean_abs, f"mean |{symbol}|", "viridis"))
-        rate = response.spike_trains.spikes / response.duration
-        panels.append(("spikes under spike trains", rate, "spikes per unit time", "magma"))
-    for ax, (title, values, unit, colours) in zip(axes.ravel(), panels, strict=False):
-        scale = "log" if unit == f"mean |{symbol}|" else "linear"
-        mesh = ax.pcolormesh(
-            _edges(response.frequencies), _edges(rows), values[order], cmap=colours, norm=scale, rasterized=True
-        )
-        fig.colorbar(mesh, ax=ax, label=unit, pad=0.02)
-        ax.set_title(title, fontsize=10, loc="left")
-        ax.set_facecolor("0.8")  # neurons without steady response
-    for ax in axes.ravel()[len(panels) :]:
-        ax.set_visible(False)
-    for ax in axes[-1]:
-        ax.set_xlabel(FREQUENCY)
-    for ax in axes[:, 0]:
-        ax.set_ylabel(label)
-    fig.suptitle(f"{response.neurons:,} × {_title(response)}", fontsize=11)
-    return fig
+    return rows, label, order
+
+
+def _mesh(
+    fig: Any,
+    ax: Any,
+    frequencies: NDArray[np.float64],
+    rows: NDArray[np.float64],
+    values: NDArray[np.float64],
+    unit: str,
+    colours: str,
+    span: tuple[float, float] | None = None,
+) -> None:
+    """Values (neurons, frequencies) as colours, with their scale; ``span`` is its ends, None those of the values."""
+    from matplotlib.colors import LogNorm, Normalize
+
+    low, high = span if span is not None and span[0] < span[1] else (None, None)
+    norm = (LogNorm if unit.startswith("mean") else Normalize)(low, high)
+    mesh = ax.pcolormesh(_edges(frequencies), _edges(rows), values, cmap=colours, norm=norm, rasterized=True)
+    fig.colorbar(mesh, ax=ax, label=unit, pad=0.02)
+    ax.set_facecolor("0.8")  # neurons without steady response
 
 
 def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:

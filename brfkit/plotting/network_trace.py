@@ -9,38 +9,44 @@ from numpy.typing import NDArray
 
 from brfkit.analysis.network.simulate import NetworkSimulation
 from brfkit.neurons import get_neuron
-from brfkit.plotting.style import BLACK, BLUE, figure, tidy
-from brfkit.plotting.traces import POINTS, TIME, VECTOR_POINTS, limits, line
+from brfkit.plotting.inspect_data import time_of
+from brfkit.plotting.style import BLACK, BLUE, DASHES, TIME, class_colours, figure, heading, is_paper, note, tidy
+from brfkit.plotting.traces import POINTS, VECTOR_POINTS, limits, line
 
 MANY_CLASSES = 12
+UNKNOWN = (0.75, 0.75, 0.75, 1.0)  # outputs that are not finite, steps without a label
 
 
 def network_figure(simulation: NetworkSimulation) -> Any:
     """Input, the spikes of every layer, the most active neuron over time and in the u–v plane, the outputs, and the
-    class that they say beside the right one."""
+    predicted class beside the true one."""
     layers = [layer.name for layer in simulation.network.spiking_layers]
     heights = [0.9, *(2.2 for _ in layers), 1.1, 1.9, 0.45]
-    fig = figure(11.0, 1.4 + 1.05 * sum(heights))
-    grid = fig.add_gridspec(len(heights), 2, height_ratios=heights, width_ratios=[3.4, 1])
+    fig = figure(11.0, 1.4 + 1.05 * sum(heights), 0.8 + 0.75 * sum(heights))
+    wide = 1 if is_paper() else 2
+    grid = fig.add_gridspec(len(heights), wide, height_ratios=heights, width_ratios=[3.4, 1][:wide])
     rows = [fig.add_subplot(grid[0, 0])]
     rows += [fig.add_subplot(grid[i, 0], sharex=rows[0]) for i in range(1, len(heights))]
     tidy(rows)
     _input(rows[0], simulation)
     for i, name in enumerate(layers):
-        counts = fig.add_subplot(grid[1 + i, 1], sharey=rows[1 + i])
-        _layer(rows[1 + i], counts, simulation, name)
+        _layer(rows[1 + i], simulation, name)
+        if wide == 2:
+            _counts(fig.add_subplot(grid[1 + i, 1], sharey=rows[1 + i]), simulation, name)
     active, outputs, classes = rows[-3:]
     if layers:
         index = _chosen(simulation, layers[0])
         _active(active, simulation, layers[0], index)
-        if f"{layers[0]}.v" in simulation.states:
+        if f"{layers[0]}.v" in simulation.states and wide == 2:
             _plane(fig.add_subplot(grid[1 + len(layers) :, 1]), simulation, layers[0], index)
     _outputs(outputs, simulation)
     _classes(classes, simulation)
     for ax in rows[:-1]:
         ax.tick_params(labelbottom=False)
-    classes.set(xlabel=TIME, xlim=(0.0, float(simulation.t[-1]) or simulation.network.dt))
-    fig.suptitle(_title(simulation), fontsize=11)
+    t = time_of(simulation)
+    label = TIME if simulation.step_seconds is None else "time (s)"
+    classes.set(xlabel=label, xlim=(0.0, float(t[-1]) or simulation.network.dt))
+    heading(fig, _title(simulation))
     return fig
 
 
@@ -61,8 +67,9 @@ def _class_name(simulation: NetworkSimulation, index: int) -> str:
 
 def _rows(ax: Any, simulation: NetworkSimulation, values: NDArray, **look: Any) -> None:
     """Values (steps, rows) as shades, row 0 at the bottom."""
-    half = 0.5 * simulation.network.dt
-    extent = (-half, float(simulation.t[-1]) + half, -0.5, values.shape[1] - 0.5)
+    t = time_of(simulation)
+    half = 0.5 * (float(t[1] - t[0]) if len(t) > 1 else simulation.network.dt)
+    extent = (-half, float(t[-1]) + half, -0.5, values.shape[1] - 0.5)
     ax.imshow(values.T, origin="lower", aspect="auto", extent=extent, interpolation="nearest", **look)
     ax.grid(False)
 
@@ -70,31 +77,40 @@ def _rows(ax: Any, simulation: NetworkSimulation, values: NDArray, **look: Any) 
 def _input(ax: Any, simulation: NetworkSimulation) -> None:
     values = simulation.input
     if values.shape[1] == 1:
-        line(ax, simulation.t, values[:, 0], color=BLACK, linewidth=1.0)
+        line(ax, time_of(simulation), values[:, 0], color=BLACK, linewidth=1.0)
         limits(ax, values)
         ax.set_ylabel("input")
         return
     if len(values) > POINTS or values.shape[1] > 40:
         _rows(ax, simulation, values, cmap="Greys", vmin=min(float(values.min()), 0.0), vmax=float(values.max()) or 1.0)
     else:
-        reach = float(np.abs(values).max()) or 1.0
+        reach, t = float(np.abs(values).max()) or 1.0, time_of(simulation)
         for channel in range(values.shape[1]):
-            ax.plot(simulation.t, channel + 0.8 * values[:, channel] / reach, color=BLACK, linewidth=0.7)
+            ax.plot(t, channel + 0.8 * values[:, channel] / reach, color=BLACK, linewidth=0.7)
         if values.shape[1] <= 6:
             ax.set_yticks(range(values.shape[1]))
         ax.grid(False, axis="y")
     ax.set_ylabel("input\nchannel")
 
 
-def _layer(ax: Any, counts: Any, simulation: NetworkSimulation, name: str) -> None:
-    """Spikes over time and spikes per neuron of a layer."""
+def _layer(ax: Any, simulation: NetworkSimulation, name: str) -> None:
+    """Spikes of a layer over time."""
     z = simulation.states[f"{name}.z"]
     step, unit = np.nonzero(z)
     size = float(np.clip(150.0 / z.shape[1], 0.8, 6.0))
     look = {"color": BLACK, "linestyle": "none", "rasterized": len(step) > VECTOR_POINTS}
-    ax.plot(simulation.t[step], unit, marker="|" if size > 1.5 else ".", markersize=size, markeredgewidth=0.7, **look)
+    ax.plot(
+        time_of(simulation)[step], unit, marker="|" if size > 1.5 else ".", markersize=size, markeredgewidth=0.7, **look
+    )
     ax.set(ylabel=f"{name}\nneuron", ylim=(-1, z.shape[1]))
     ax.yaxis.get_major_locator().set_params(integer=True)
+    if not len(step):
+        note(ax, "no neuron spikes")
+
+
+def _counts(counts: Any, simulation: NetworkSimulation, name: str) -> None:
+    """Spikes of each neuron of a layer."""
+    z = simulation.states[f"{name}.z"]
     tidy([counts])
     counts.barh(np.arange(z.shape[1]), z.sum(0), height=1.0, color="0.6", edgecolor="none")
     counts.set_xlabel("spikes per neuron")
@@ -113,9 +129,11 @@ def _chosen(simulation: NetworkSimulation, layer: str) -> int:
 def _active(ax: Any, simulation: NetworkSimulation, layer: str, index: int) -> None:
     symbol = get_neuron(simulation.neuron).membrane
     values = simulation.states[f"{layer}.{symbol}"][:, index]
-    line(ax, simulation.t, values, color=BLUE, linewidth=1.1)
+    line(ax, time_of(simulation), values, color=BLUE, linewidth=1.1)
     fired = simulation.states[f"{layer}.z"][:, index] > 0
-    ax.plot(simulation.t[fired], values[fired], "o", mfc="none", mec=BLACK, markersize=3, mew=0.6, linestyle="none")
+    ax.plot(
+        time_of(simulation)[fired], values[fired], "o", mfc="none", mec=BLACK, markersize=3, mew=0.6, linestyle="none"
+    )
     limits(ax, values)
     ax.set_ylabel(symbol)
     ax.set_title(f"neuron {index} of {layer}; rings: spikes", loc="left", fontsize=9, pad=2)
@@ -137,42 +155,35 @@ def _plane(ax: Any, simulation: NetworkSimulation, layer: str, index: int) -> No
     ax.locator_params(nbins=5)
 
 
-def _palette(classes: int) -> Any:
-    """Colours of the classes, from dark to light, so that grey keeps them in order."""
-    from matplotlib import colormaps
-
-    return colormaps["plasma"](np.linspace(0.0, 0.9, classes)) if classes > 1 else np.zeros((1, 4))
-
-
 def _outputs(ax: Any, simulation: NetworkSimulation) -> None:
     last = simulation.network.layers[-1]
     values = simulation.states[f"{last.name}.{'z' if last.spec.spiking else 'u'}"]
     classes = values.shape[1]
-    marks = ("-", "--", "-.", ":")
-    for index, colour in enumerate(_palette(classes)):
-        look = {"color": colour, "linestyle": marks[index % len(marks)], "linewidth": 1.3}
-        line(ax, simulation.t, values[:, index], label=_class_name(simulation, index), **look)
+    for index, colour in enumerate(class_colours(classes)):
+        look = {"color": colour, "linestyle": DASHES[index % len(DASHES)], "linewidth": 1.3}
+        line(ax, time_of(simulation), values[:, index], label=_class_name(simulation, index), **look)
     limits(ax, values)
     ax.set_ylabel("output")
     if classes <= MANY_CLASSES:
         ax.legend(
-            loc="lower left", bbox_to_anchor=(0, 1), ncols=classes, fontsize=8, frameon=False, borderpad=0.1,
-            handlelength=1.8, columnspacing=1.2,
+            loc="lower left", bbox_to_anchor=(0, 1), ncols=min(classes, 4 if is_paper() else 12), fontsize=8,
+            frameon=False, borderpad=0.1, handlelength=1.8, columnspacing=1.2,
         )  # fmt: skip
 
 
 def _classes(ax: Any, simulation: NetworkSimulation) -> None:
-    """The class of the largest output at every step, and the right one."""
+    """The class of the largest output at every step, and the true one."""
     last = simulation.network.layers[-1]
     values = simulation.states[f"{last.name}.{'z' if last.spec.spiking else 'u'}"]
     classes = values.shape[1]
-    said = np.where(np.isfinite(values).all(1), values.argmax(1), -1)
-    label = np.broadcast_to(np.asarray(simulation.label), said.shape)
-    shown = _palette(classes)[np.stack([said, label], 1)]  # [steps, 2, 4]
-    half = 0.5 * simulation.network.dt
-    extent = (-half, float(simulation.t[-1]) + half, -0.5, 1.5)
+    predicted = np.where(np.isfinite(values).all(1), values.argmax(1), -1)
+    label = np.broadcast_to(np.asarray(simulation.label), predicted.shape)
+    shown = np.array([*class_colours(classes), UNKNOWN])[np.stack([predicted, label], 1)]  # [steps, 2, 4]
+    t = time_of(simulation)
+    half = 0.5 * (float(t[1] - t[0]) if len(t) > 1 else simulation.network.dt)
+    extent = (-half, float(t[-1]) + half, -0.5, 1.5)
     picture = shown.transpose(1, 0, 2)
     ax.imshow(picture, origin="lower", aspect="auto", extent=extent, interpolation="nearest")
-    ax.set_yticks([0, 1], ["output", "label"])
+    ax.set_yticks([0, 1], ["predicted", "true"])
     ax.axhline(0.5, color="white", linewidth=1.5)
     ax.grid(False)

@@ -8,47 +8,63 @@ from typing import Any
 import numpy as np
 
 from brfkit.analysis.network.robustness import Robustness
-from brfkit.plotting.style import COLOURS, DASHES, figure, tidy
+from brfkit.plotting.style import heading, is_paper, legend_below, looks, panels
 
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 PANELS = (("accuracy", "accuracy (%)"), ("loss", "loss (nats)"), ("spikes_per_sample", "spikes per sample"))
+CHANCE = "most frequent class"
 
 
 def robustness_figure(results: Robustness | Mapping[str, Robustness], title: str | None = None) -> Any:
-    """Mean over the repeats with the standard deviation as bars; several networks by name in one picture."""
+    """Mean over the repeats with the standard deviation as bars, and the accuracy of always answering the most frequent
+    class; several networks by name in one picture."""
     named = {results.neuron: results} if isinstance(results, Robustness) else dict(results)
-    fig = figure(11.0, 4.0)
-    axes = list(fig.subplots(1, 3))
-    tidy(axes)
+    fig, axes = panels(1, 3, (3.7, 4.0))
     first = next(iter(named.values()))
     for ax, (key, label) in zip(axes, PANELS, strict=True):
-        for i, (name, result) in enumerate(named.items()):
+        for look, (name, result) in zip(looks(list(named)), named.items(), strict=True):
             order = np.argsort(result.levels)
-            look = {"color": COLOURS[i % 7], "linestyle": DASHES[i % 7], "marker": MARKERS[i % 7]}
             x, mean, std = (np.array(v)[order] for v in (result.levels, result.mean(key), result.std(key)))
-            ax.errorbar(x, mean, std, label=name, markersize=4, capsize=2.5, linewidth=1.4, elinewidth=1.0, **look)
-        ax.set(xlabel=first.perturbation.level, ylabel=label)
+            words = (
+                f"{name} (silent)" if not any(result.mean("spikes_per_sample")) and result.neuron != "lstm" else name
+            )
+            ax.errorbar(x, mean, std, label=words, markersize=4, capsize=2.5, linewidth=1.4, elinewidth=1.0, **look)
+        ax.set_ylabel(label)
+        if not is_paper() or ax is axes[-1]:
+            ax.set_xlabel(first.perturbation.level)
         if not first.perturbation.random:
-            _bits(ax, first)
+            _bits(ax, {level for result in named.values() for level in result.levels})
+    _chance(axes[0], list(named.values()))
     axes[0].set_ylim(0, 101)
     for ax in axes[1:]:
         ax.set_ylim(0, 1.05 * ax.get_ylim()[1])
-    if len(named) > 1:
-        fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(named), frameon=False)
-    fig.suptitle(title or _title(first), fontsize=11)
+    handles, labels = axes[0].get_legend_handles_labels()
+    pairs = sorted(zip(handles, labels, strict=True), key=lambda pair: pair[1].startswith(CHANCE))
+    if len(pairs) > 1:
+        found = ([handle for handle, _ in pairs], [label for _, label in pairs])
+        legend_below(fig, found, columns=6, handlelength=3.4)
+    heading(fig, title or _title(list(named.values())))
     return fig
 
 
-def _bits(ax: Any, result: Robustness) -> None:
+def _chance(ax: Any, results: list[Robustness]) -> None:
+    """A line for each accuracy of always answering the most frequent class."""
+    for chance in dict.fromkeys(round(result.chance, 6) for result in results if result.chance is not None):
+        ax.axhline(chance, color="0.35", linewidth=1.0, linestyle=(0, (1, 3)),
+                   label=f"{CHANCE} ({chance:.1f} %)")  # fmt: skip
+
+
+def _bits(ax: Any, levels: set[float]) -> None:
     """Numbers of bits are spread evenly, as each of them doubles the last one or nearly so."""
-    if min(result.levels) <= 0:
+    if min(levels) <= 0:
         return
     ax.set_xscale("log", base=2)
-    ax.set_xticks(sorted(result.levels), [f"{level:g}" for level in sorted(result.levels)])
+    ax.set_xticks(sorted(levels), [f"{level:g}" for level in sorted(levels)])
     ax.minorticks_off()
 
 
-def _title(result: Robustness) -> str:
-    repeats = f", {result.repeats} repeats (bars: ± std)" if result.perturbation.random and result.repeats > 1 else ""
-    what = result.perturbation.name.replace("-", " ")
-    return f"{what}: {result.neuron} on {result.samples:,} samples of {result.dataset}{repeats}"
+def _title(results: list[Robustness]) -> str:
+    first = results[0]
+    repeats = f", {first.repeats} repeats (bars: ± std)" if first.perturbation.random and first.repeats > 1 else ""
+    what = first.perturbation.name.replace("-", " ")
+    data = ", ".join(dict.fromkeys(f"{result.samples:,} samples of {result.dataset}" for result in results))
+    return f"{what}: {f'{first.neuron} on ' if len(results) == 1 else ''}{data}{repeats}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from functools import lru_cache
+from textwrap import fill
 from typing import Any
 
 from matplotlib import rc_context
@@ -19,6 +20,7 @@ from brfkit.io.text import visible
 from brfkit.plotting.style import POINTS
 
 THINNER = 0.75  # lines and markers on paper
+CHARACTERS = 14  # of small type to an inch
 # Tried after the default font, where they are installed, for writing that it does not have.
 FALLBACK = ("Noto Sans CJK JP", "Noto Sans CJK SC", "WenQuanYi Zen Hei", "Arial Unicode MS", "Noto Sans")
 _SUPERSCRIPT = str.maketrans("0123456789-−+", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁻⁺")
@@ -60,6 +62,9 @@ class SafeFigure(Figure):
             self._thinned = True
             for line in self.findobj(Line2D):
                 line.set(linewidth=THINNER * line.get_linewidth(), markersize=THINNER * line.get_markersize())
+                line.set_markeredgewidth(0.5 * line.get_markeredgewidth())
+            for ax in self.axes:
+                _wrap_titles(ax, self.get_figwidth())
         glyphs = _glyphs()
         for text in self.findobj(Text):
             text.set_parse_math(False)
@@ -70,6 +75,16 @@ class SafeFigure(Figure):
                     text.set_fontfamily(glyphs.families)
             if self.paper:
                 text.set_fontsize(min(text.get_fontsize(), POINTS))
+
+
+def _wrap_titles(ax: Any, width: float) -> None:
+    """Break titles that are wider than their axes, of a figure of ``width`` inches."""
+    place = ax.get_subplotspec()
+    columns = 1 if place is None else place.get_gridspec().ncols
+    for side in ("left", "center", "right"):
+        title = ax.get_title(loc=side)
+        if title:
+            ax.set_title(fill(title, int(CHARACTERS * (width - 0.2) / columns)), loc=side)
 
 
 class Glyphs:

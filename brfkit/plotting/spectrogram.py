@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from brfkit.analysis.neuron.spectrogram.result import Spectrogram, decibel_below_top
 from brfkit.neurons import get_neuron
-from brfkit.plotting.style import BLACK, figure, tidy
+from brfkit.plotting.style import BLACK, figure, heading, tidy
 from brfkit.plotting.traces import line
 
 RANGE = 60.0  # dB
@@ -19,7 +19,7 @@ COLOURS = "magma"
 def spectrogram_figure(result: Spectrogram) -> Any:
     """The signal, the bank's amplitudes, the short-time Fourier transform, and spikes where they were counted."""
     rows = 3 + (result.spikes is not None)
-    fig = figure(10.0, 2.0 + 2.3 * (rows - 1))
+    fig = figure(10.0, 2.0 + 2.3 * (rows - 1), 0.9 + 1.55 * (rows - 1))
     axes = list(fig.subplots(rows, 1, sharex=True, height_ratios=[0.5, *([1] * (rows - 1))]))
     signal = result.signal
     line(axes[0], np.arange(len(signal.values)) / signal.rate, signal.values, color=BLACK, linewidth=0.8)
@@ -35,7 +35,7 @@ def spectrogram_figure(result: Spectrogram) -> Any:
     _panel(axes[2], result.stft_t, result.stft_frequencies, decibel_below_top(result.stft))
     words = f"short-time Fourier transform, Hann window of {result.window} samples"
     axes[2].set_title(words, fontsize=10, loc="left")
-    fig.colorbar(bank, ax=axes[1:3], label="amplitude (dB, loudest = 0)", pad=0.01, aspect=30)
+    fig.colorbar(bank, ax=axes[1:3], label="amplitude (dB below the largest)", pad=0.01, aspect=30)
     if result.spikes is not None:
         mesh = axes[3].pcolormesh(
             *_grid(result.t, result.frequencies), result.spikes.T, cmap="gray_r", rasterized=True, vmin=0
@@ -48,10 +48,8 @@ def spectrogram_figure(result: Spectrogram) -> Any:
     for ax in axes[1:]:
         ax.set(ylabel=f"frequency ({unit})", yscale="log" if log else "linear")
         ax.set_ylim(result.frequencies[0], result.frequencies[-1])
-    axes[-1].set_xlabel("time (s)" if signal.seconds else "time")
-    fig.suptitle(
-        f"{signal.name}, {signal.rate:g} samples per {'second' if signal.seconds else 'unit time'}", fontsize=11
-    )
+    axes[-1].set_xlabel("time (s)" if signal.seconds else "time t")
+    heading(fig, f"{signal.name}, {signal.rate:g} samples per {'second' if signal.seconds else 'unit time'}")
     return fig
 
 

@@ -11,12 +11,17 @@ from brfkit.analysis.neuron.stability.plane import Plane
 from brfkit.analysis.neuron.stability.result import StabilityMap
 from brfkit.neurons import get_neuron
 from brfkit.neurons.spec import DISCRETISATION
-from brfkit.plotting.style import BLACK, ORANGE, SKY, figure
+from brfkit.plotting.style import BLACK, ORANGE, SKY, figure, heading, is_paper, label_contours
 
 SHOWN = 1200  # simulated neurons
 # Contours where the colours span much, and where they span little.
 COARSE, FINE = (0.25, 0.5, 0.75, 0.9, 1.1, 1.25, 1.5, 2.0), (0.9, 0.95, 0.98, 1.02, 1.05, 1.1)
 GRID = 201
+# Grey, so that white symbols can be seen.
+LEGEND: dict[str, Any] = {
+    "fontsize": 8, "ncols": 2, "facecolor": "0.6", "edgecolor": "0.6", "framealpha": 1.0, "columnspacing": 1.0,
+    "handletextpad": 0.4,
+}  # fmt: skip
 TIP = 33  # points of the boundary between the last ω of a grid and where it ends
 NETWORK_LOOK = {"before": ("s", ORANGE, 20), "after": ("^", SKY, 26)}
 
@@ -24,14 +29,17 @@ NETWORK_LOOK = {"before": ("s", ORANGE, 20), "after": ("^", SKY, 26)}
 def stability_figure(result: StabilityMap) -> Any:
     """Spectral radius as colour, the boundary, simulated neurons; with a trained network a second panel around it."""
     network = bool(result.network)
-    fig = figure(12.5 if network else 8.0, 6.2)
-    axes = fig.subplots(1, 2 if network else 1, squeeze=False)[0]
+    count = 2 if network else 1
+    fig = figure(12.5 if network else 8.0, 6.2, 3.4 * count)
+    axes = fig.subplots(*((count, 1) if is_paper() else (1, count)), squeeze=False).ravel()
     mesh = _plane(axes[0], result.omega_axis, result.b_axis, result.radius_plane)
     _boundary(axes[0], result.plane, result.omega_axis, result.lower, result.upper, result.balance)
     _simulated(axes[0], result)
     _finish(axes[0], result, result.omega_axis, result.b_axis)
     fig.colorbar(mesh, ax=axes[0], label="spectral radius of a step", pad=0.02)
-    axes[0].set_title(f"{len(result.omega):,} simulated neurons, {result.agreement:.4g} % as theory says", fontsize=10)
+    if not is_paper():
+        words = f"{len(result.omega):,} simulated neurons, {result.agreement:.4g} % as predicted"
+        axes[0].set_title(words, fontsize=10)
     if network:
         _zoom(fig, axes[1], result)
     spec = get_neuron(result.plane.neuron)
@@ -39,7 +47,9 @@ def stability_figure(result: StabilityMap) -> Any:
     off = [option.name.replace("_", " ") for option in spec.options if not options[option.name]]
     without = f", without {', '.join(off)}" if off else ""
     way = f", {options[DISCRETISATION]}" if len(spec.discretisations) > 1 else ""
-    fig.suptitle(f"{spec.title}{way}, δ = {result.plane.dt:g}{without}", fontsize=12)
+    if is_paper():
+        _common_legend(fig, list(axes))
+    heading(fig, f"{spec.title}{way}, δ = {result.plane.dt:g}{without}", 12)
     return fig
 
 
@@ -51,7 +61,7 @@ def _plane(ax: Any, w: NDArray[np.float64], b: NDArray[np.float64], radius: NDAr
     levels = [level for level in (FINE if low > 0.7 else COARSE) if low < level < high]
     if levels:
         lines = ax.contour(w, b, finite, levels=levels, colors="0.85", linewidths=0.7)
-        ax.clabel(lines, fontsize=7, fmt="%g")
+        label_contours(ax, lines, fontsize=7, fmt="%g")
     return mesh
 
 
@@ -74,7 +84,7 @@ def _boundary(
         ax.plot(near, low, **look)
     ax.plot(w, upper, label="spectral radius 1", **look)
     ax.plot(w, lower, **look)
-    name = "b at b' = 0" + (", p(ω)" if plane.balanced and plane.limit == 1.0 else "")
+    name = "b at b′ = 0" + (", p(ω)" if plane.balanced and plane.limit == 1.0 else "")
     ax.plot(w, balance, color="white", linestyle="--", linewidth=1.4, label=name)
 
 
@@ -91,10 +101,21 @@ def _simulated(ax: Any, result: StabilityMap) -> None:
 
 def _finish(ax: Any, result: StabilityMap, w: NDArray[np.float64], b: NDArray[np.float64]) -> None:
     ax.set(xlim=(w[0], w[-1]), ylim=(b[0], b[-1]), xlabel="ω (rad / time)", ylabel="b (1 / time)")
-    legend = ax.legend(
-        fontsize=8, ncols=2, loc="upper left", bbox_to_anchor=(0, -0.11), facecolor="0.6", edgecolor="0.6",
-        framealpha=1.0, columnspacing=1.0, handletextpad=0.4,
-    )  # fmt: skip
+    if not is_paper():
+        _bigger(ax.legend(loc="upper left", bbox_to_anchor=(0, -0.11), **LEGEND))
+
+
+def _common_legend(fig: Any, axes: list[Any]) -> None:
+    """One legend of all panels below them."""
+    found: dict[str, Any] = {}
+    for ax in axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    _bigger(fig.legend(list(found.values()), list(found), loc="outside lower center", **LEGEND))
+
+
+def _bigger(legend: Any) -> None:
+    """Symbols of a legend that can be seen."""
     for handle in legend.legend_handles:
         if hasattr(handle, "set_sizes"):
             handle.set_sizes([30])
@@ -119,5 +140,6 @@ def _zoom(fig: Any, ax: Any, result: StabilityMap) -> None:
             label=f"{name} training",
         )  # fmt: skip
     _finish(ax, result, w, b)
-    ax.set_title(f"{len(next(iter(result.network.values())).omega)} neurons of the network", fontsize=10)
+    if not is_paper():
+        ax.set_title(f"{len(next(iter(result.network.values())).omega)} neurons of the network", fontsize=10)
     fig.colorbar(mesh, ax=ax, label="spectral radius of a step", pad=0.02)

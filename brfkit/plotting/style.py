@@ -24,6 +24,9 @@ HATCHES = ("", "//", "..", "xx", "\\\\", "++", "oo")
 # Every neuron has its own line in every picture; others follow in the order in which they come.
 NEURONS = ("brf", "rf", "alif", "lif", "bhrf", "lstm", "rf-izhikevich")
 
+TIME = "time t = step · δ"
+TINY = 30  # points of a line up to which each has a marker
+
 STYLES = ("screen", "paper")
 COLUMN = 3.35  # inches, of a page with two columns
 POINTS = 8.0
@@ -94,13 +97,40 @@ def heading(fig: Any, text: str, size: float = 11) -> None:
         fig.suptitle(text, fontsize=size)
 
 
-def legend_below(fig: Any, handles: Sequence[Any], labels: Sequence[str], columns: int = 4, **kwargs: Any) -> None:
-    """A legend below all panels, with as many columns as its texts leave room for."""
+def legend_below(fig: Any, found: tuple[list[Any], list[str]], columns: int = 4, **kwargs: Any) -> None:
+    """A legend below all panels, with as many columns as its texts leave room for.
+
+    Args:
+        fig: the figure.
+        found: handles and labels, as ``get_legend_handles_labels`` gives them.
+        columns: at most so many.
+        kwargs: for ``Figure.legend``.
+    """
+    handles, labels = found
     if not labels:
         return
     room = 13 * fig.get_figwidth() / (max(len(str(label)) for label in labels) + 8)  # 13 characters to an inch
     columns = max(1, min(len(labels), columns, int(room)))
     fig.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=9, frameon=False, **kwargs)
+
+
+def note(ax: Any, text: str) -> None:
+    """Words in the middle of an empty panel."""
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color="0.35", fontsize=9)
+
+
+def label_contours(ax: Any, lines: Any, **kwargs: Any) -> None:
+    """Numbers on contours, none of them near the border of the axes, where it would be cut."""
+    from matplotlib.patheffects import withStroke
+
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    for text in list(ax.clabel(lines, colors="white", inline=False, **kwargs)):
+        text.set_path_effects([withStroke(linewidth=1.5, foreground="black")])
+        x, y = text.get_position()
+        inside = 0.06 < (x - left) / (right - left) < 0.94 and 0.05 < (y - bottom) / (top - bottom) < 0.95
+        text.set_clip_on(True)
+        if not inside:
+            text.set_visible(False)
 
 
 def tidy(axes: Any | Sequence[Any]) -> None:
@@ -140,9 +170,9 @@ def look(place: int) -> dict[str, Any]:
     }
 
 
-def class_colours(classes: int) -> list[tuple[float, ...]]:
+def class_colours(classes: int) -> list[tuple[float, float, float, float]]:
     """One colour for each class, the same in every picture: from dark to light, so that grey keeps them in order."""
     from matplotlib import colormaps
 
     steps = [0.92 * k / max(classes - 1, 1) for k in range(classes)]
-    return [tuple(float(part) for part in colormaps["plasma"](step)) for step in steps]
+    return [colormaps["plasma"](step) for step in steps]

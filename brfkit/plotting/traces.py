@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brfkit.neurons import get_neuron
-from brfkit.plotting.style import BLACK, BLUE, COLOURS, GREEN, ORANGE, RED, figure, tidy
+from brfkit.plotting.style import BLACK, BLUE, COLOURS, GREEN, ORANGE, RED, TIME, TINY, figure, heading, is_paper, tidy
 from brfkit.simulation.population import Simulation
 
-TIME = "time (unit of δ)"
 # Lines of more points than pixels are drawn as the span that each pixel covers.
 POINTS = 4000
 STRETCHES = 800
 VECTOR_POINTS = 20_000
 TRACES = 3
+BARS = 200  # neurons up to which each has a bar of its own
 
 
 def trace_figure(simulation: Simulation) -> Any:
@@ -41,7 +41,7 @@ def threshold(simulation: Simulation, index: int) -> NDArray[np.float64] | None:
 def line(ax: Any, t: NDArray, y: NDArray, **look: Any) -> None:
     """A line through all points; of very many, the span of each stretch, so that no peak is lost."""
     if len(t) <= POINTS:
-        ax.plot(t, y, **look)
+        ax.plot(t, y, **({"marker": "o", "markersize": 3} if len(t) <= TINY else {}), **look)
         return
     size = -(-len(t) // STRETCHES)
     blocks = y[: len(t) // size * size].reshape(-1, size)
@@ -103,10 +103,12 @@ def _one(simulation: Simulation) -> Any:
     plane = "u" in states and "v" in states
     rows = ["input", *(s for s in states), *(["z"] if simulation.z is not None else [])]
     heights = [0.8, *(1.5 if s in ("u", "v") else 1.0 for s in states), *([0.3] if simulation.z is not None else [])]
-    fig = figure(11.0 if plane else 8.5, 1.6 + 1.05 * sum(heights))
-    grid = fig.add_gridspec(
-        len(rows), 2 if plane else 1, height_ratios=heights, width_ratios=[1.7, 1] if plane else [1]
-    )
+    below = plane and is_paper()
+    wide = 2 if plane and not below else 1
+    if below:
+        heights = [*heights, 3.6]
+    fig = figure(11.0 if plane else 8.5, 1.6 + 1.05 * sum(heights), 0.5 + 0.62 * sum(heights))
+    grid = fig.add_gridspec(len(heights), wide, height_ratios=heights, width_ratios=[1.7, 1] if wide == 2 else [1])
     axes: dict[str, Any] = {}
     for i, row in enumerate(rows):
         axes[row] = fig.add_subplot(grid[i, 0], sharex=axes.get("input"))
@@ -122,8 +124,8 @@ def _one(simulation: Simulation) -> Any:
     for ax in axes.values():
         ax.yaxis.label.set(rotation=0, ha="right", va="center")
     if plane:
-        _plane(fig, fig.add_subplot(grid[:, 1]), simulation)
-    fig.suptitle(_title(simulation), fontsize=11)
+        _plane(fig, fig.add_subplot(grid[-1, 0] if below else grid[:, 1]), simulation, bar=not below)
+    heading(fig, _title(simulation))
     return fig
 
 
@@ -195,8 +197,8 @@ def _population(simulation: Simulation) -> Any:
     by = varied[0] if varied else None
     order = np.argsort(simulation.parameters[by], kind="stable") if by else np.arange(simulation.neurons)
     chosen = chosen_neurons(simulation, order)
-    fig = figure(11.0, 8.0)
     heights = [0.8, 3.6, *([3.0 / len(chosen)] * len(chosen))]
+    fig = figure(11.0, 8.0, 0.5 + 0.62 * sum(heights))
     grid = fig.add_gridspec(len(heights), 2, height_ratios=heights, width_ratios=[2.6, 1])
     top = fig.add_subplot(grid[0, 0])
     raster = fig.add_subplot(grid[1, 0], sharex=top)
@@ -216,11 +218,11 @@ def _population(simulation: Simulation) -> Any:
     for ax in (top, raster, *below[:-1]):
         ax.tick_params(labelbottom=False)
     below[-1].set(xlabel=TIME, xlim=_span(simulation))
-    if "u" in simulation.states and "v" in simulation.states:
+    if "u" in simulation.states and "v" in simulation.states and not is_paper():
         plane = fig.add_subplot(grid[2:, 1])
         _plane(fig, plane, simulation, chosen[len(chosen) // 2], bar=False)
         plane.set_xlabel(f"u, {_name(simulation, by, chosen[len(chosen) // 2])} (darker: later)", fontsize=9)
-    fig.suptitle(f"{simulation.neurons:,} × {_title(simulation)}", fontsize=11)
+    heading(fig, f"{simulation.neurons:,} × {_title(simulation)}")
     return fig
 
 
@@ -259,7 +261,10 @@ def _raster(ax: Any, counts: Any, simulation: Simulation, order: NDArray[np.intp
     room = 0.02 * (rows[-1] - rows[0]) or 0.5
     ax.set(ylabel=label, ylim=(rows[0] - room, rows[-1] + room))
     spikes = simulation.spike_counts[order]
-    counts.fill_betweenx(rows, 0, spikes, color="0.8", linewidth=0)
-    counts.plot(spikes, rows, color=BLACK, linewidth=0.8, marker="o" if len(rows) <= 20 else None, markersize=3)
-    counts.set(xlabel="spikes per neuron", xlim=(0, max(1.05 * float(spikes.max()), 1.0)))
+    if len(rows) <= BARS:
+        edges = np.concatenate([[rows[0] - room], 0.5 * (rows[1:] + rows[:-1]), [rows[-1] + room]])
+        counts.barh(edges[:-1], spikes, np.diff(edges), align="edge", color="0.6", edgecolor="white", linewidth=0.3)
+    else:
+        counts.fill_betweenx(rows, 0, spikes, step="mid", color="0.6", linewidth=0)
+    counts.set(xlabel="spikes" if is_paper() else "spikes per neuron", xlim=(0, max(1.05 * float(spikes.max()), 1.0)))
     counts.tick_params(labelleft=False)

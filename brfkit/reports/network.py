@@ -29,7 +29,7 @@ def inspect_section(context: Context, watch: Watch) -> Section:
         found = inspect(context.network, context.data, samples=None, progress=advance, **context.computing())
     shown = tuple(number for number in SHOWN if number < found.samples)
     intro = (
-        f"{found.samples:,} {found.split} samples of {found.dataset}: {found.accuracy:.2f} % right, loss "
+        f"{found.samples:,} {found.split} samples of {found.dataset}: accuracy {found.accuracy:.2f} %, loss "
         f"{found.loss:.4g}, {found.spikes_per_sample:,.1f} spikes per sample."
     )
     blocks: list[Block] = [
@@ -91,7 +91,7 @@ def _inspect_texts(found: Inspection) -> dict[str, tuple[str, str]]:
     )
     norms = ", ".join(f"{name} {figures['norm']:.4g}" for name, figures in found.weights.items())
     activity = "; ".join(
-        f"{layer.name}: mean {layer.rate.mean():.3g} spikes per step, {len(layer.dead)} dead and "
+        f"{layer.name}: mean firing rate {100.0 * layer.rate.mean():.3g} %, {len(layer.dead)} dead and "
         f"{len(layer.saturated)} saturated neurons"
         for layer in found.layers
     )
@@ -117,13 +117,13 @@ def _inspect_texts(found: Inspection) -> dict[str, tuple[str, str]]:
             + (", above a histogram of the learned ω." if learned else "."),
         ),
         "confusion": (
-            "Share of each true class (rows) that the network predicts as each class (columns).",
-            f"Confusion matrix: {found.accuracy:.2f} % of {int(found.confusion.sum()):,} decisions are right. "
+            "Share of the samples of each true class (rows) for which the network predicts each class (columns).",
+            f"Confusion matrix: accuracy {found.accuracy:.2f} % of {int(found.confusion.sum()):,} predictions. "
             "The numbers are in the table below.",
         ),
         "labels": (
-            "True and predicted classes over the signal, and between them the steps that are wrong.",
-            "The signal of the first test samples over time, with bands for the true and the predicted classes.",
+            "True and predicted classes over the signal, and between them the steps at which they differ.",
+            "The signal of the first test samples over time, with bands of colour for true and predicted classes.",
         ),
     }
 
@@ -132,7 +132,7 @@ def _sample_text(name: str, found: Inspection) -> tuple[str, str]:
     sample = name.rpartition("-")[2]
     return (
         f"Test sample {sample}: input, spikes of every neuron, the states of an active neuron, the outputs, and the "
-        "class of the largest output beside the true one.",
+        "predicted class beside the true one.",
         f"Input, spike raster of {', '.join(layer.name for layer in found.layers) or 'no spiking layer'}, states and "
         f"outputs over time for test sample {sample}.",
     )
@@ -143,7 +143,7 @@ def _neurons(layer: LayerInspection) -> Table:
         **layer.parameters,
         "frequency at rest (rad / time)": layer.resonance.omega,
         "memory (steps)": layer.resonance.memory,
-        "firing rate (spikes per step)": layer.rate,
+        "firing rate (% of the steps)": 100.0 * layer.rate,
     }
     rows = []
     for name, value in values.items():
@@ -166,7 +166,7 @@ def _confusion(found: Inspection) -> Table:
     rows = [
         (name, *map(number, row)) for name, row in zip(found.class_names, found.confusion.tolist(), strict=True)
     ]  # fmt: skip
-    caption = "Confusion matrix: true class by row, predicted class by column"
+    caption = "Confusion matrix (samples or steps): true class by row, predicted class by column"
     return Table(caption, ("true", *found.class_names), tuple(rows), folded=True)
 
 

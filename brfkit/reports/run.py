@@ -40,7 +40,12 @@ def run_section(context: Context, watch: Watch) -> Section:
     elif result.get("stopped"):
         blocks.append(Note(f"Training was stopped: {result['stopped']}."))
     elif rows and not result:
-        blocks.append(Note("The run has not come to its end; these are its figures so far."))
+        blocks.append(Note("The run is not finished; these are its figures so far."))
+    elif rows:
+        blocks.append(Note("The run is finished."))
+    best = best_epoch(rows, _stop_accuracy(config)) if rows else None
+    if rows and not context.is_lstm and not any(r.spikes_per_sample for r in rows if r.epoch == best):
+        blocks.append(Note(f"The network is silent: no neuron spikes at the best epoch, {best}."))
     parameters = provenance.get("parameters", result.get("parameters"))
     if not context.is_lstm:
         network = context.trained.network
@@ -174,7 +179,7 @@ def curves_section(context: Context, watch: Watch) -> Section:
         "seen while training. The grey line is the best epoch.",
         f"Three line charts over epochs 0 to {max(row.epoch for row in rows)}: loss, accuracy, spikes per sample. "
         + _course(rows, best),
-        (train_command(folder), shlex.join(["brfkit", "compare", str(folder.path), "--plot", "curves.png"])),
+        (f"{train_command(folder)}  # learning_curve.png",),
     )
     return Section(
         "curves", "Learning curves", "How training went, epoch by epoch.", (picture, _epochs(rows, best))

@@ -404,3 +404,16 @@ def test_forty_runs_in_three_seconds_without_torch(tmp_path):
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout)["groups"]) == 8
     assert seconds < 3.0
+
+
+def test_an_lstm_has_no_spikes_to_compare(tmp_path):
+    from brfkit.plotting.compare import compare_figure
+
+    runs = [make_run(tmp_path / "a", [1.0, 50.0, 60.0], **brf())]
+    runs.append(make_run(tmp_path / "b", [1.0, 50.0, 60.0], spikes=0.0, network={"neuron": "lstm", "hidden": [4]}))
+    comparison = compare(runs)
+    assert [row["spikes per sample"] for row in cells(comparison)] == ["20.00", "–"]
+    assert [group.state for group in comparison.groups] == ["finished", "finished"]
+    accuracy, _, spikes = compare_figure(comparison).axes
+    assert len([line for line in spikes.lines if len(line.get_xdata()) == 3]) == 1
+    assert len({str(line.get_color()) for line in accuracy.lines if len(line.get_xdata()) == 3}) == 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 from contextlib import contextmanager
 
@@ -139,4 +138,5 @@ def test_names_cannot_break_the_page(report_folder, tmp_path):
     tree = parse((tmp_path / "a.html").read_text(encoding="utf-8"))
     (path,) = [words(e) for e in tree.iter("p") if e.get("class") == "path"]
     assert path.endswith("a<b> & \"c\" 'd' \ufffd\ufffd")
-    assert shlex.split(found.commands["learning-curve"][1])[2] == str(strange)
+    (line,) = found.commands["learning-curve"]
+    assert line.endswith("# learning_curve.png")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from brfkit.analysis.network.perturbations.input import ChangedSplit, warped_ste
 from brfkit.analysis.network.perturbations.registry import PERTURBATIONS, Streams, Trial, get_perturbation
 from brfkit.analysis.network.perturbations.spikes import DeletingBackend
 from brfkit.analysis.network.perturbations.weights import parameter_of, quantised, rounded
-from brfkit.analysis.network.robustness import robustness
+from brfkit.analysis.network.robustness import most_frequent, robustness
+from brfkit.analysis.network.robustness_files import read_results
 from brfkit.backends import get_backend
 from brfkit.backends.reference import derive_values
 from brfkit.backends.spike_loss import SpikeLoss
@@ -304,7 +306,7 @@ def test_several_networks_in_one_picture(checkpoint):
 
     one = robustness(checkpoint, "missing-span", levels=(0.0, 0.5), repeats=2, samples=4, backend="reference")
     figure = robustness_figure({"first": one, "second": one})
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["first", "second"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()][:2] == ["first", "second"]
     accuracy = figure.axes[0].containers[1].lines[0]
     np.testing.assert_array_equal(accuracy.get_xydata(), np.transpose([one.levels, one.mean("accuracy")]))
 
@@ -367,6 +369,69 @@ def test_what_is_finished_stays_when_a_run_is_broken_off(checkpoint, tmp_path, m
     arguments = ["robustness", checkpoint, "--perturbation", "input-noise", "--levels", "0.1,0.5", "--repeats", "2"]
     assert run([*arguments, "--samples", "3", "--backend", "reference", "--out", str(out)]) == 130
     assert len(out.read_text().splitlines()) == 3
+    # and can be drawn
+    assert run(["robustness", str(out), "--plot", str(tmp_path / "r.png"), "--json"]) == 0
+
+
+def test_several_networks_in_one_picture_also_from_files(checkpoint, tmp_path, capfd):
+    from brfkit.plotting.robustness import robustness_figure
+
+    settings = ["--perturbation", "spike-deletion", "--levels", "0,0.5", "--repeats", "1", "--samples", "3"]
+    settings += ["--backend", "reference"]
+    first, both = tmp_path / "=one.csv", tmp_path / "both.csv"
+    assert run(["robustness", checkpoint, *settings, "--out", str(first)]) == 0
+    capfd.readouterr()
+    assert run(["robustness", checkpoint, str(first), *settings, "--label", "a", "--label", "=b", "--json",
+                "--out", str(both), "--plot", str(tmp_path / "both.pdf")]) == 0  # fmt: skip
+    facts = json.loads(capfd.readouterr().out)
+    assert list(facts["networks"]) == ["a", "=b"]
+    found = read_results(both)
+    assert list(found) == ["a", "'=b"]  # no formula
+    one, two = found.values()
+    assert one.points == replace(two, points=one.points).points
+    assert [point.accuracy for point in one.points] == [point.accuracy for point in two.points]
+    assert one.to_dict()["chance"] == facts["networks"]["a"]["chance"]
+    drawn = robustness_figure(found)
+    labels = [text.get_text() for text in drawn.legends[0].get_texts()]
+    assert {"a", "'=b"} <= set(labels)
+    assert any(label.startswith("most frequent class") for label in labels)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "reason"),
+    [
+        (["A"], 2, "Missing option '--perturbation'"),
+        (["T", "--perturbation", "input-noise"], 1, "is of spike-deletion, not of input-noise"),
+        (["T", "T", "--label", "a"], 2, "once for each of the 2 networks"),
+        (["T", "T"], 1, "there is a network n already"),
+        (["O"], 1, "does not say which perturbation"),
+        (["B", "--perturbation", "input-noise"], 1, "cannot be read as robustness"),
+    ],
+)
+def test_files_that_cannot_be_drawn(tmp_path, capfd, arguments, code, reason):
+    head = "level,repeat,samples,accuracy,loss,spikes_per_sample,seconds"
+    (tmp_path / "T.csv").write_text(
+        f"{head},network,perturbation,dataset,neuron,chance\n0,0,3,50,1,2,0.1,n,spike-deletion,ecg,brf,20\n"
+    )
+    (tmp_path / "O.csv").write_text(f"{head}\n0,0,3,50,1,2,0.1\n")
+    (tmp_path / "B.csv").write_text(f"{head}\ninf,0,3,x,1,2,0.1\n")
+    names = {"A": "run", **{n: str(tmp_path / f"{n}.csv") for n in "TOB"}}
+    assert run(["robustness", *(names.get(a, a) for a in arguments)]) == code
+    assert reason in capfd.readouterr().err
+    old = read_results(tmp_path / "O.csv", "input-noise")
+    assert old["O"].mean("accuracy") == [50.0]
+
+
+def test_chance_is_the_most_frequent_class(split):
+    from types import SimpleNamespace
+
+    labels = np.zeros((4, 10), np.int64)
+    labels[:, 6:] = 1
+    labels[0, 0] = -1  # does not count
+    subject = SimpleNamespace(split=SimpleNamespace(y=labels), task=Task("every", "every", 2))
+    assert most_frequent(subject) == 50.0
+    subject.task = Task("last", "last")
+    assert most_frequent(subject) == 100.0
 
 
 def published(reference_dir, kind, who="brf"):

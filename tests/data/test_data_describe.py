@@ -143,7 +143,7 @@ def test_pictures(write_shd: Write, write_mnist: Write, write_ecg: Write, cache:
     assert {"train 3, “3”", "pixel value"} <= set(drawn(load("smnist", data_dir=root), split="train", samples=[3]))
     assert "step (one pixel each, in the permuted order)" in drawn(load("psmnist", data_dir=root))
     assert {"lead 2 down", "label", "time (s)"} <= set(drawn(load("ecg", data_dir=root), samples=[1]))
-    assert "time (units of time, one step is 0.01)" in drawn(load("tones", limit_test=3))
+    assert "time t = step · δ, δ = 0.01" in drawn(load("tones", limit_test=3))
     for content in (own_dense(), own_dense(per_step=True), own_events()):
         assert any(
             "step" in word or "time" in word
@@ -169,3 +169,19 @@ def test_what_is_imported_late() -> None:
     script = f"import sys, brfkit.data; print([m for m in {late} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("name", "given"), [("shd", None), ("shd", "full"), ("tones", None)])
+def test_data_are_shown_in_the_steps_that_train_uses(name, given):
+    from brfkit.cli.commands.data import _binning
+    from brfkit.data.binning import binning_named
+    from brfkit.runs.datasets import get_binning
+    from brfkit.runs.resolve import resolve
+
+    found = _binning(name, given)
+    if name == "tones":
+        assert found is None
+    elif given is None:
+        assert found == get_binning(resolve("shd").data) == binning_named("paper")
+    else:
+        assert found == binning_named("full")

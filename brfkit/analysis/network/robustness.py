@@ -15,6 +15,7 @@ from brfkit.errors import BrfkitError
 from brfkit.evaluation import evaluate
 from brfkit.io.atomic import PathLike, atomic_write
 from brfkit.setups import DataLike, Setup, SetupOptions, set_up
+from brfkit.task import LAST
 from brfkit.trained import NetworkLike
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Robustness:
         levels: in the order in which they were asked for.
         points: every evaluation; a level at which nothing changes has one.
         seconds: wall time.
+        chance: accuracy (%) of always answering the most frequent class of these samples.
     """
 
     perturbation: Perturbation
@@ -69,6 +71,7 @@ class Robustness:
     levels: tuple[float, ...]
     points: tuple[Point, ...]
     seconds: float
+    chance: float | None = None
 
     def values(self, name: str, level: float) -> list[float]:
         """One figure of every repeat at a level."""
@@ -98,6 +101,7 @@ class Robustness:
             "accuracy_std": self.std("accuracy"),
             "loss_mean": self.mean("loss"),
             "spikes_per_sample_mean": self.mean("spikes_per_sample"),
+            "chance": self.chance,
             "seconds": self.seconds,
         }
 
@@ -112,7 +116,7 @@ def robustness(
     samples: int | None = None,
     batch_size: int = 500,
     progress: Callable[[int, int], None] | None = None,
-    finished: Callable[[Sequence[Point]], None] | None = None,
+    finished: Callable[[Robustness], None] | None = None,
     **options: Unpack[SetupOptions],
 ) -> Robustness:
     """Evaluate a trained network on the test set at every level of a perturbation.
@@ -128,7 +132,7 @@ def robustness(
         samples: take the first so many test samples; None takes all.
         batch_size: samples at a time; changes memory and time, not results.
         progress: called with samples done and samples in all.
-        finished: called with all evaluations so far, after each.
+        finished: called with the result so far, after each evaluation.
         options: see :class:`brfkit.setups.SetupOptions`. A repeat's noise depends on the seed, the repeat and the
             sample only.
 
@@ -147,25 +151,32 @@ def robustness(
     setup, seed = set_up(network, dataset, samples=samples, **options), options.get("seed", 0)
     runs = [(level, repeat) for level in wanted for repeat in range(repeats if kind.random and level else 1)]
     total = len(runs) * len(setup.split)
+    chance = most_frequent(setup)
+
+    def so_far(points: Sequence[Point]) -> Robustness:
+        return Robustness(
+            kind, setup.data.name, setup.neuron, setup.backend.name, len(setup.split), repeats if kind.random else 1,
+            seed, tuple(dict.fromkeys(point.level for point in points)), tuple(points), time.perf_counter() - began,
+            chance,
+        )  # fmt: skip
+
     points: list[Point] = []
     for level, repeat in runs:
         done = len(points) * len(setup.split)
         advance = None if progress is None else _shifted(progress, done, total)
         points.append(_evaluate(setup, kind, level, Streams(seed, repeat, kind.name), batch_size, advance))
         if finished is not None:
-            finished(points)
-    return Robustness(
-        kind,
-        setup.data.name,
-        setup.neuron,
-        setup.backend.name,
-        len(setup.split),
-        repeats if kind.random else 1,
-        seed,
-        wanted,
-        tuple(points),
-        time.perf_counter() - began,
-    )
+            finished(so_far(points))
+    return so_far(points)
+
+
+def most_frequent(setup: Setup) -> float:
+    """Accuracy (%) of always answering the most frequent class, over the answers that the task counts."""
+    labels = setup.split.y
+    if labels.ndim == 2:  # [N, T]
+        labels = labels[:, -1] if setup.task.accuracy_from == LAST else labels[:, setup.task.skip_steps :]
+    counted = labels[labels >= 0]
+    return 100.0 * float(np.bincount(counted).max()) / counted.size if counted.size else 0.0
 
 
 def _shifted(progress: Callable[[int, int], None], before: int, total: int) -> Callable[[int, int], None]:

@@ -36,10 +36,11 @@ class NetworkSimulation:
         input: (steps, channels), the sample as the network sees it.
         states: ``<layer>.<symbol>``, (steps, units), all states of all layers; ``z`` of spiking layers is uint8.
         dataset, split, sample: where the input comes from.
-        label: the class that is right, an int, or (steps,) where every step has its own.
+        label: the true class, an int, or (steps,) where every step has its own.
         class_names: one per output.
         diverged_at: first step at which a state is not finite, or None.
         seconds: wall time.
+        step_seconds: length of a step of the data in seconds, where they say it.
     """
 
     network: Network
@@ -54,6 +55,7 @@ class NetworkSimulation:
     class_names: tuple[str, ...]
     diverged_at: int | None
     seconds: float
+    step_seconds: float | None = None
 
     @property
     def neuron(self) -> str:
@@ -156,6 +158,7 @@ def simulate_network(
         class_names=setup.data.class_names,
         diverged_at=_first_not_finite(states),
         seconds=time.perf_counter() - began,
+        step_seconds=setup.data.step_seconds,
     )
 
 

@@ -10,6 +10,7 @@ from brfkit.analysis.runs.compare import SHARES, Comparison, figures
 from brfkit.analysis.runs.groups import Group
 from brfkit.analysis.runs.significance import Difference
 from brfkit.errors import BrfkitError
+from brfkit.runs.config import LSTM
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,11 @@ def _p(row: Row) -> Cell:
     return spread(found.p, math.nan, 3) if found.p >= 0.0005 else Cell("< 0.001")
 
 
+def _spikes(row: Row) -> Cell:
+    """Spikes per sample; an LSTM has none to count."""
+    return Cell("–") if row.values["neuron"] == LSTM else _figure("spikes_per_sample", 0)(row)
+
+
 def _mean_curve(row: Row) -> Cell:
     found = [row.values[f"curve_epoch_{share}"] for share in SHARES]
     return Cell(" / ".join("–" if epoch is None else str(epoch) for epoch in found))
@@ -142,7 +148,7 @@ COLUMNS = (
     Column("difference", "difference (%)", _difference),
     Column("p", "paired p", _p),
     Column("loss", "loss (nats)", _figure("loss", 4)),
-    Column("spikes", "spikes per sample", _figure("spikes_per_sample", 0)),
+    Column("spikes", "spikes per sample", _spikes),
     Column("rate", "firing rate (%)", _figure("firing_rate", 2, 100.0)),
     Column("operations", "synaptic operations", _single("synaptic_operations_mean", 0)),
     Column("dense", "dense", _single("synaptic_operations_dense_mean", 0)),

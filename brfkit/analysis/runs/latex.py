@@ -12,7 +12,7 @@ from brfkit.errors import BrfkitError
 from brfkit.io.text import latex
 
 # Characters in a line of small type, the space between columns counted as two: one column of a page, the whole page.
-ONE_COLUMN, PAGE = 60, 128
+ONE_COLUMN, PAGE = 58, 124
 
 
 def to_latex(comparison: Comparison, columns: Sequence[str] | None = None, name: str = "compare") -> str:

@@ -119,7 +119,11 @@ def fetch(name: str, mirror: str | None, force: bool, data_dir: str | None, as_j
 @click.argument("name", type=DatasetName())
 @option("--sample", "samples", multiple=True, type=click.IntRange(0), help="Number of a sample; repeatable.")
 @option("--split", default="test", show_default=True)
-@option("--binning", type=click.Choice(["full", "paper"]), help="Event data: how spikes become steps.")
+@option(
+    "--binning",
+    type=click.Choice(["full", "paper"]),
+    help="Event data: how spikes become steps.  [default: as train does]",
+)
 @option("--time-unit", type=click.Choice(["s", "ms", "us"]), help="Event data: unit of the times in the file.")
 @option(
     "--out", type=click.Path(), metavar="FILE", panel=OUTPUT, help="Picture (.png, .svg or .pdf).  [default: NAME.png]"
@@ -149,15 +153,12 @@ def show(
     from brfkit.data import load
     from brfkit.io.atomic import atomic_path, check_writable
     from brfkit.plotting.samples import figure
-    from brfkit.runs.config import DataConfig
-    from brfkit.runs.datasets import get_binning
 
     target = Path(out or f"{Path(name).stem}.png")
     if target.suffix not in (".png", ".svg", ".pdf"):
         raise click.BadParameter(f"{target} must end in .png, .svg or .pdf", param_hint="--out")
     check_writable(target, force)
-    chosen = get_binning(DataConfig(dataset=name, binning=binning, time_unit=time_unit))
-    data = load(name, data_dir=data_dir, splits=(split,), binning=chosen)
+    data = load(name, data_dir=data_dir, splits=(split,), binning=_binning(name, binning, time_unit))
     drawn = figure(data, split=split, samples=samples or (0, 1, 2))
     with atomic_path(target, force) as path:
         drawn.savefig(path)
@@ -165,6 +166,18 @@ def show(
         print_json({"dataset": name, "split": split, "samples": list(samples or (0, 1, 2)), "out": str(target)})
     else:
         say(str(target))
+
+
+def _binning(name: str, given: str | None, time_unit: str | None = None) -> Any:
+    """As asked for, else the binning with which ``train`` reads the data set."""
+    from brfkit.data import dataset_names, dataset_spec
+    from brfkit.runs.config import DataConfig
+    from brfkit.runs.datasets import get_binning
+    from brfkit.runs.resolve import resolve
+
+    if given is None and name.lower() in dataset_names() and dataset_spec(name.lower()).events:
+        given = resolve(name).data.binning
+    return get_binning(DataConfig(dataset=name, binning=given, time_unit=time_unit))
 
 
 @command.command()

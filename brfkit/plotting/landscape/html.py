@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
 
 from brfkit.analysis.landscape.surface import Surface
 from brfkit.errors import BrfkitError
+from brfkit.io.text import visible
 from brfkit.plotting.landscape.values import LABELS, heights_along, span, title_of
 from brfkit.plotting.style import RED
 
@@ -33,7 +35,10 @@ def landscape_page(surfaces: Sequence[Surface], show: str = "loss", log: bool = 
         raise BrfkitError("a slice has no surface to turn; use --plot")
     count = len(surfaces)
     fig = make_subplots(
-        1, count, specs=[[{"type": "surface"}] * count], subplot_titles=[title_of(surface) for surface in surfaces]
+        1,
+        count,
+        specs=[[{"type": "surface"}] * count],
+        subplot_titles=[escape(visible(title_of(surface))) for surface in surfaces],
     )
     low, high = span(surfaces, show, log)
     if log:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from brfkit.analysis.landscape.surface import Surface
 from brfkit.errors import BrfkitError
-from brfkit.plotting.landscape.values import LABELS, heights_along, levels_between, span, title_of
-from brfkit.plotting.style import COLOURS, DASHES, RED, figure, tidy
+from brfkit.plotting.landscape.values import LABELS, heights_along, levels_between, name_of, span, title_of
+from brfkit.plotting.style import COLUMN, RED, figure, heading, is_paper, label_contours, looks, tidy
 
 COLOURMAP = "viridis"  # even in lightness, so it can be read in grey and by all kinds of colour vision
 LEVELS = 15
@@ -39,16 +39,25 @@ def landscape_figure(surfaces: Sequence[Surface], show: str = "loss", log: bool 
 
 
 def _single(surface: Surface, show: str, log: bool) -> Any:
-    page = _Page(9.9, 4.7)
     limits = span([surface], show, log)
+    if is_paper():
+        page = _Page(COLUMN, 5.6)
+        _space(page.axes(0.1, 2.9, 2.9, 2.7, projection="3d"), surface, show, log, limits)
+        page.bar(
+            _contours(page.axes(0.55, 0.45, 2.05, 2.05), surface, show, log, limits), 2.68, 0.45, 2.05, LABELS[show]
+        )
+        return page.fig
+    page = _Page(9.9, 4.7)
     _space(page.axes(0.0, 0.0, 4.9, 4.3, projection="3d"), surface, show, log, limits)
     right = page.axes(5.6, 0.7, 3.3, 3.3)
     page.bar(_contours(right, surface, show, log, limits), 9.05, 0.7, 3.3, LABELS[show])
-    page.fig.suptitle(title_of(surface), fontsize=11)
+    heading(page.fig, title_of(surface))
     return page.fig
 
 
 def _several(surfaces: Sequence[Surface], show: str, log: bool) -> Any:
+    if is_paper():
+        return _several_on_paper(surfaces, show, log)
     page = _Page(4.6 * len(surfaces), 12.1)
     common = span(surfaces, show, log)
     for column, surface in enumerate(surfaces):
@@ -62,21 +71,38 @@ def _several(surfaces: Sequence[Surface], show: str, log: bool) -> Any:
     return page.fig
 
 
+def _several_on_paper(surfaces: Sequence[Surface], show: str, log: bool) -> Any:
+    """A row for each surface: contours on the common scale and on its own; the names stand in the first panel."""
+    row = 1.75
+    page = _Page(COLUMN, row * len(surfaces) + 0.35)
+    common = span(surfaces, show, log)
+    for number, surface in enumerate(surfaces):
+        bottom = page.height - row * (number + 1) + 0.3
+        for left, limits in ((0.42, common), (2.0, span([surface], show, log))):
+            ax = page.axes(left, bottom, 0.98, 0.98)
+            page.bar(_contours(ax, surface, show, log, limits, small=True), left + 1.02, bottom, 0.98, "", 0.07)
+            if left > 1:
+                ax.set_ylabel("")
+                ax.tick_params(labelleft=False)
+        page.fig.text(0.42 / page.width, (bottom + 1.06) / page.height, name_of(surface), fontsize=8)
+    return page.fig
+
+
 class _Page:
     """A figure whose parts stand where they are put, in inches: the box that matplotlib counts for axes in space is far
     larger than what is drawn."""
 
     def __init__(self, width: float, height: float) -> None:
         self.width, self.height = width, height
-        self.fig = figure(width, height)
+        self.fig = figure(width, height, height)
         self.fig.set_layout_engine("none")
 
     def axes(self, left: float, bottom: float, width: float, height: float, **kwargs: Any) -> Any:
         place = (left / self.width, bottom / self.height, width / self.width, height / self.height)
         return self.fig.add_axes(place, **kwargs)
 
-    def bar(self, drawn: Any, left: float, bottom: float, height: float, label: str) -> None:
-        self.fig.colorbar(drawn, cax=self.axes(left, bottom, 0.15, height), format="%g").set_label(label, fontsize=9)
+    def bar(self, drawn: Any, left: float, bottom: float, height: float, label: str, width: float = 0.15) -> None:
+        self.fig.colorbar(drawn, cax=self.axes(left, bottom, width, height), format="%g").set_label(label, fontsize=9)
 
 
 def _space(ax: Any, surface: Surface, show: str, log: bool, limits: tuple[float, float]) -> None:
@@ -103,12 +129,12 @@ def _space(ax: Any, surface: Surface, show: str, log: bool, limits: tuple[float,
         ticks = np.arange(np.ceil(low), np.floor(high) + 1)
         ax.set_zticks(ticks, [f"{10.0**tick:g}" for tick in ticks])
     for side, ends in ((ax.set_xticks, surface.alpha), (ax.set_yticks, surface.beta)):
-        side(np.linspace(ends[0], ends[-1], 5))
+        side(np.linspace(ends[0], ends[-1], 3 if is_paper() else 5))
     ax.view_init(elev=32, azim=-58)
     ax.set_box_aspect((1, 1, 0.75), zoom=0.9)
 
 
-def _contours(ax: Any, surface: Surface, show: str, log: bool, limits: tuple[float, float]) -> Any:
+def _contours(ax: Any, surface: Surface, show: str, log: bool, limits: tuple[float, float], small: bool = False) -> Any:
     from matplotlib.colors import LogNorm, Normalize
 
     levels = levels_between(*limits, LEVELS, log)
@@ -117,7 +143,7 @@ def _contours(ax: Any, surface: Surface, show: str, log: bool, limits: tuple[flo
     a, b = surface.alpha, surface.beta
     ax.patch.set(facecolor="white", edgecolor="0.7", hatch="///")  # where nothing is known
     drawn = ax.contourf(a, b, values, levels, cmap=COLOURMAP, norm=norm)
-    ax.contour(a, b, values, levels, colors="black", linewidths=0.4, alpha=0.6)
+    lines = ax.contour(a, b, values, levels, colors="black", linewidths=0.4, alpha=0.6)
     path = surface.directions.path
     if path is not None:
         ax.plot(path[:, 0], path[:, 1], color="white", linewidth=2.6)
@@ -132,7 +158,8 @@ def _contours(ax: Any, surface: Surface, show: str, log: bool, limits: tuple[flo
         linestyle="none",
         label="centre",
     )
-    ax.legend(loc="upper right", fontsize=8, framealpha=0.9)
+    if not small and not is_paper():
+        ax.legend(loc="upper right", fontsize=8, framealpha=0.9)
     shares = surface.directions.shares
     labels = (
         ["α", "β"]
@@ -141,25 +168,28 @@ def _contours(ax: Any, surface: Surface, show: str, log: bool, limits: tuple[flo
     )
     ax.set(xlabel=labels[0], ylabel=labels[1], aspect="equal", xlim=(a[0], a[-1]), ylim=(b[0], b[-1]))
     for side, ends in ((ax.set_xticks, a), (ax.set_yticks, b)):
-        side(np.linspace(ends[0], ends[-1], 5))
+        side(np.linspace(ends[0], ends[-1], 3 if is_paper() else 5))
+    if not small:
+        label_contours(ax, lines, levels=lines.levels[1::3], fontsize=7, fmt="%g")
     return drawn
 
 
 def _lines(surfaces: Sequence[Surface], show: str, log: bool) -> Any:
-    fig = figure(7.0, 4.2)
+    fig = figure(7.0, 4.2, 2.4)
     ax = fig.subplots()
     tidy(ax)
-    for index, surface in enumerate(surfaces):
-        look = {"color": COLOURS[index % 7], "linestyle": DASHES[index % 7]}
-        name = f"{surface.settings.checkpoint} ({surface.settings.neuron})"
-        ax.plot(surface.alpha, surface.grid(show)[:, 0], label=name, **look)
+    names = [name_of(surface) for surface in surfaces]
+    for name, look, surface in zip(names, looks(names), surfaces, strict=True):
+        every = max(len(surface.alpha) // 10, 1)
+        ax.plot(surface.alpha, surface.grid(show)[:, 0], label=name, markersize=4, markevery=every, **look)
         ax.plot(0, surface.centre(show), "*", color=look["color"], markersize=11, markeredgecolor="black")
     ax.set(xlabel="α", ylabel=LABELS[show], xlim=(surfaces[0].alpha[0], surfaces[0].alpha[-1]))
     if log:
         ax.set_yscale("log")
     if len(surfaces) > 1:
         ax.legend(frameon=False, fontsize=9)
-    ax.set_title(title_of(surfaces[0]) if len(surfaces) == 1 else "along a direction; star: centre", fontsize=11)
+    if not is_paper():
+        ax.set_title(title_of(surfaces[0]) if len(surfaces) == 1 else "along a direction; star: centre", fontsize=11)
     return fig
 
 

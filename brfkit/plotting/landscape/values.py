@@ -21,6 +21,11 @@ def title_of(surface: Surface) -> str:
     return f"{settings.checkpoint} ({settings.neuron}{epoch}), {settings.samples:,} {part}samples of {settings.dataset}"
 
 
+def name_of(surface: Surface) -> str:
+    """Network in few words."""
+    return f"{surface.settings.checkpoint} ({surface.settings.neuron})"
+
+
 def span(surfaces: Sequence[Surface], show: str, log: bool) -> tuple[float, float]:
     """Smallest and largest value that is known, the centres included.
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brfkit.io.atomic import PathLike, atomic_write
+from brfkit.io.text import csv_cell
 from brfkit.task import LAST
 
 COLUMNS = ("checkpoint", "neuron", "loss", "layer", "quantity", "name", "step", "value")
@@ -168,4 +169,5 @@ def write_gradients(path: PathLike, flows: Sequence[GradientFlow], force: bool =
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(COLUMNS)
         for flow in flows:
-            writer.writerows(flow.rows())
+            name = csv_cell(flow.name)  # of a file
+            writer.writerows((name, *row[1:]) for row in flow.rows())

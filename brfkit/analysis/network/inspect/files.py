@@ -13,6 +13,7 @@ import numpy as np
 
 from brfkit.analysis.network.inspect.inspection import Inspection
 from brfkit.io.atomic import atomic_write
+from brfkit.io.text import csv_cell
 
 Rows = Iterator[Sequence[Any]]
 
@@ -21,7 +22,7 @@ def neurons_table(found: Inspection) -> Rows:
     """One line per neuron of every spiking layer."""
     parameters = list(dict.fromkeys(name for layer in found.layers for name in layer.parameters))
     figures = ("resonance_omega", "frequency", "magnitude", "memory_steps", "firing_rate", "dead", "saturated")
-    yield ["layer", "neuron", *parameters, *figures, *(f"rate of {name}" for name in found.class_names)]
+    yield ["layer", "neuron", *parameters, *figures, *(f"rate of {csv_cell(name)}" for name in found.class_names)]
     for layer in found.layers:
         dead, saturated = set(layer.dead.tolist()), set(layer.saturated.tolist())
         turns = layer.resonance
@@ -50,10 +51,10 @@ def weights_table(found: Inspection) -> Rows:
 
 
 def confusion_table(found: Inspection) -> Rows:
-    """Rows are the right classes, columns what the network says."""
-    yield ["right", *found.class_names]
+    """Rows are the true classes, columns the predicted ones."""
+    yield ["true", *map(csv_cell, found.class_names)]
     for name, row in zip(found.class_names, found.confusion.tolist(), strict=True):
-        yield [name, *row]
+        yield [csv_cell(name), *row]
 
 
 def spectrum_table(found: Inspection) -> Rows:

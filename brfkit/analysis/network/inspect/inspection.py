@@ -67,10 +67,11 @@ class Inspection:
         weights: figures of every matrix, see :func:`brfkit.analysis.network.inspect.measures.weight_figures`.
         matrices: the weights themselves.
         class_names: one per output.
-        confusion: (C, C) int64, rows the right class, columns the one that the network predicts.
+        confusion: (C, C) int64, rows the true class, columns the predicted one.
         accuracy, loss, spikes_per_sample: of these samples, as ``brfkit evaluate`` has them.
         spectrum_omega, spectrum: (F,) and (F, I), mean power of the input.
         seconds: wall time.
+        step_seconds: length of a step of the data in seconds, where they say it.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Inspection:
     spectrum_omega: NDArray[np.float64]
     spectrum: NDArray[np.float64]
     seconds: float
+    step_seconds: float | None = None
 
     @property
     def neuron(self) -> str:
@@ -196,6 +198,7 @@ def inspect(
         spectrum_omega=omega,
         spectrum=spectrum,
         seconds=time.perf_counter() - began,
+        step_seconds=setup.data.step_seconds,
     )
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brfkit.analysis.neuron.frequency.linear import Resonance, impulse_response
+from brfkit.analysis.neuron.frequency.linear import Resonance, impulse_response, transfer
 from brfkit.analysis.neuron.frequency.measured import SpikeTrains
+from brfkit.codegen.linearise import Linearised
 from brfkit.simulation.reduce import Population
 
 
@@ -63,6 +64,26 @@ class FrequencyResponse:
         """Response of a neuron to a current of 1 in one step, (steps,)."""
         linear = self.population.linear
         return impulse_response(linear, linear.states.index(self.observed), steps, index)
+
+    def curve(self, index: int = 0, points: int = 1000) -> tuple[NDArray[np.float64], NDArray[np.complex128]]:
+        """Frequencies (rad per unit time) and transfer function of a neuron, from the first to the last frequency, fine
+        enough to draw whatever was measured: the peak and the -3 dB points are among them."""
+        low, high = float(self.frequencies[0]), float(self.frequencies[-1])
+        r = self.resonance
+        marks = np.array([float(values[index]) for values in (r.peak_frequency, r.lower, r.upper)])
+        marks = marks[np.isfinite(marks) & (marks > low) & (marks < high)]
+        width = float(r.bandwidth[index])
+        near = marks[:1] + width * np.linspace(-2, 2, 201) if marks.size and np.isfinite(width) else np.zeros(0)
+        near = near[(near > low) & (near < high)]
+        grids = (self.frequencies, marks, near, np.geomspace(low, high, points) if low > 0 else np.zeros(0))
+        w = np.unique(np.concatenate([*grids, np.linspace(low, high, points)]))
+        w = w[(w >= low) & (w <= high)]
+        if not self.stable[index]:
+            return w, np.full(len(w), np.nan + 0j)
+        every = self.population.linear
+        parts = (every.transition, every.input, every.output, every.feedthrough)
+        linear = Linearised(every.states, *(part[index : index + 1] for part in parts))
+        return w, transfer(linear, every.states.index(self.observed), w, self.population.dt)[0]
 
     def error(self, kind: str) -> float:
         """Largest |measured - analytic| / |analytic| over neurons and frequencies."""
