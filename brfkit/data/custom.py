@@ -171,7 +171,10 @@ def _events(arrays: Arrays, path: Path, binning: Binning | None) -> tuple[dict[s
     parts: dict[str, Split] = {}
     for part, found in spikes.items():
         y, groups = _labels(arrays, path, part, len(found.offsets) - 1, steps)
-        binner = Binner(found.offsets, channels, steps, chosen)
+        try:
+            binner = Binner(found.offsets, channels, steps, chosen)
+        except BrfkitError as error:
+            raise BrfkitError(f"{path}: {error}") from None
         for begin, end in binner.portions():
             rows = slice(found.offsets[begin], found.offsets[end])
             binner.add(found.times[rows], found.units[rows], begin, end)

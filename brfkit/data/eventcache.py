@@ -260,8 +260,8 @@ class Binner:
             raise _Refused(f"{recordings} recordings of {steps} bins are too many; take wider bins")
         if cells > _MANY_CELLS and cells > _CELLS_PER_SPIKE * spikes:
             raise _Refused(
-                f"{recordings:,} recordings of {steps:,} bins hold {spikes:,} spikes in all, which is next to nothing "
-                "but empty steps; take wider bins or fewer steps"
+                f"{recordings:,} recordings of {steps:,} bins hold {spikes:,} spike{'s' * (spikes != 1)} in all, "
+                "which is next to nothing but empty steps; take wider bins or fewer steps"
             )
         try:
             check_memory(4 * cells + 4 * spikes, f"{recordings:,} recordings of {steps:,} bins", "take wider bins")
