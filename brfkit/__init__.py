@@ -9,7 +9,10 @@ what the commands of those names print with ``--json``. Importing this imports n
 from __future__ import annotations
 
 import importlib
+from types import FunctionType
 from typing import TYPE_CHECKING
+
+from brfkit.errors import for_python
 
 if TYPE_CHECKING:
     from brfkit.analysis.landscape.run import landscape
@@ -91,7 +94,9 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+        found = getattr(importlib.import_module(_HOMES[name]), name)
+        # One name for aliases, so that they stay one object.
+        return for_python(found, found.__name__) if isinstance(found, FunctionType) else found
     if name in _MODULES:
         return importlib.import_module(f"brfkit.{name}")
     raise AttributeError(f"module 'brfkit' has no attribute {name!r}")
