@@ -10,7 +10,7 @@ import pytest
 from brfkit.backends import get_backend
 from brfkit.backends.base import Gradients, Trace
 from brfkit.backends.numba_cpu import NumbaBackend
-from brfkit.backends.numba_cpu.compile import compile_kernels
+from brfkit.backends.numba_cpu.compile import backward_kernel, forward_kernel
 from brfkit.backends.numba_cpu.kernels import KernelText
 from brfkit.events import Events
 
@@ -107,11 +107,13 @@ def test_fresh_arrays_inside_kernels_are_never_read(monkeypatch):
         return text
 
     monkeypatch.setattr(KernelText, "module", poisoned)
-    compile_kernels.cache_clear()
+    for cached in (forward_kernel, backward_kernel):
+        cached.cache_clear()
     try:
         got = everything(NumbaBackend(1), p, p.signal)
     finally:
-        compile_kernels.cache_clear()
+        for cached in (forward_kernel, backward_kernel):
+            cached.cache_clear()
     assert_same(got, expected)
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from brfkit.backends.base import Backend, Gradients, ScanCall, Trace, VjpCall, get_initial_state
 from brfkit.backends.capabilities import CAPABILITIES
 from brfkit.backends.numba_cpu.layout import segment_length, tile_size
 from brfkit.backends.numba_cpu.prepare import make_source, prepare
-from brfkit.backends.numba_cpu.tiles import BackwardTile, ForwardTile, Records, Saved, weight_gradients
-from brfkit.backends.threads import default_threads, parallel
-
-GRADIENT_SLOTS = 16
+from brfkit.backends.numba_cpu.tiles import Records, Saved, run_backward, run_forward
+from brfkit.backends.threads import default_threads
 
 
 class NumbaBackend(Backend):
@@ -41,8 +38,8 @@ class NumbaBackend(Backend):
 
     def _scan(self, call: ScanCall) -> Trace:
         network, steps, batch, dtype = call.network, call.steps, call.batch, call.dtype
-        source = make_source(call.x, dtype)
         tile = tile_size(batch)
+        source = make_source(call.x, dtype, tile, self.threads)
         layers = prepare(network, call.weights, dtype, tile, source.kind, call.spike_mask is not None)
         segment = min(segment_length(steps, tile, p.layout.width, p.n_states, dtype) for p in layers)
         state = get_initial_state(network, batch, dtype, call.initial_state)
@@ -50,26 +47,18 @@ class NumbaBackend(Backend):
         outputs = np.empty((steps, batch, last.units), dtype)
         counts = {layer.name: np.zeros(batch, np.int64) for layer in network.spiking_layers}
         records = Records(network, call.record, steps, batch, dtype)
-        saved = Saved(network, layers, source, [], tile, steps, batch, segment, self.recompute, call.spike_mask)
-        run = ForwardTile(saved, state, outputs, counts, records, call.differentiate)
-        tiles = parallel(run, -(-batch // tile), self.threads)
-        saved.tiles = [t for t in tiles if t is not None]
+        threads, mask = self.threads, call.spike_mask
+        saved = Saved(network, layers, source, tile, steps, batch, segment, self.recompute, threads, mask)
+        run_forward(saved, state, outputs, counts, records, call.differentiate)
         return Trace(outputs, counts, state, records.by_name, saved if call.differentiate else None)
 
     def _scan_vjp(self, call: VjpCall) -> Gradients:
         saved: Saved = call.trace.saved
         output_grad = call.output_grad
         dtype = saved.layers[0].w_in.dtype
-        grad = np.zeros(1, dtype)
-        if output_grad is not None:
-            grad = np.ascontiguousarray(output_grad, dtype).reshape(-1)
+        grad = None if output_grad is None else np.ascontiguousarray(output_grad, dtype)
         final = get_initial_state(saved.network, saved.batch, dtype, call.final_state_grad)
         x_bar = np.zeros((saved.steps, saved.batch, saved.network.inputs), dtype) if call.input_grad else None
-        run = BackwardTile(saved, grad, output_grad is not None, final, x_bar)
-        slots = max(min(len(saved.tiles), GRADIENT_SLOTS), 1)
-        sums = parallel(lambda slot: run.slot(slot, slots), slots, self.threads)
-        weights: dict[str, NDArray] = {}
-        for index, prepared in enumerate(saved.layers):
-            weights |= weight_gradients(prepared, [slot[index] for slot in sums])
+        weights = run_backward(saved, grad, final, x_bar)
         weights = {name: weights[name] for name in saved.network.shapes()}
         return Gradients(weights, x_bar, final if call.initial_state_grad else None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from brfkit.backends.numba_cpu import templates
-from brfkit.backends.numba_cpu.shape import NARROW, Shape, fill
+from brfkit.backends.numba_cpu.shape import NARROW, SUMS, Shape, fill
 
 
 class CurrentText:
@@ -30,24 +30,44 @@ class CurrentText:
         which the matrix kernel takes over.
         """
         lists, gather = self._input()
-        before: list[str] = []
+        before = self._dense_input()
         after: list[str] = []
+        start = "sum{g}_{i} = simd.load(bias, c + {o}, {v})"
+        if before:
+            start = "sum{g}_{i} = simd.load(current, now + (s + {g}) * WIDTH + c + {o}, {v})"
         if self.shape.recurrent:
             found, lines = self._spikes("bits", "WORDS", 0, w_rec, "units", "0 if dense else " if dense else "")
             lists, gather = lists + found, gather + lines
             if dense:
-                before = [f"dense = n_fired > {templates.DENSE_SHARE} * count * units"]
+                before += [f"dense = n_fired > {templates.DENSE_SHARE} * count * units"]
                 after = templates.DENSE_RECURRENCE.strip().split("\n")
         body = fill(
             templates.CURRENT.strip(),
             group=self.shape.group,
             step=self.shape.layout.block * self._lanes,
             lists=lists,
-            start=self._sums("sum{g}_{i} = simd.load(bias, c + {o}, {v})"),
+            start=self._sums(start),
             gather=gather,
             store=self._sums("simd.store(current, now + (s + {g}) * WIDTH + c + {o}, sum{g}_{i})"),
         )
         return before + body.split("\n") + after
+
+    @property
+    def _wide(self) -> bool:
+        """Whether there is a dense input that is not added where the neuron is computed."""
+        return self.shape.source == "dense" and not self.shape.channels
+
+    def _dense_input(self) -> list[str]:
+        if not self._wide:
+            return []
+        return fill(templates.DENSE_INPUT.strip(), lanes=self._lanes).split("\n")
+
+    @property
+    def channels(self) -> int:
+        """Channels of a dense input whose gradients are summed together: as many as have their sums in registers."""
+        if self.shape.source != "dense":
+            return 1
+        return min(max(SUMS // self.shape.layout.block, 1), self.shape.channels or SUMS)
 
     def _input(self) -> tuple[list[str], list[str]]:
         """Lines that find what is active in the input, and lines that gather it."""
@@ -65,11 +85,11 @@ class CurrentText:
         if self.shape.channels:
             return [], []
         lists = [f"x_row{g} = (t * batch + first + min(s + {g}, count - 1)) * inputs" for g in self._samples]
-        gather = ["for i in range(inputs):", "    base = i * WIDTH + c"]
-        gather += self._block("    row{i} = simd.load(w_in, base + {o}, {v})")
+        gather = ["for i in range(0 if whole else inputs):", "    base = i * WIDTH + c"]
+        gather += self._block("    part{i} = simd.load(w_in, base + {o}, {v})")
         for g in self._samples:
             gather.append(f"    factor = simd.broadcast(simd.get(x, x_row{g} + i), {self._lanes})")
-            gather += self._block(f"    sum{g}_{{i}} = simd.fma(factor, row{{i}}, sum{g}_{{i}})")
+            gather += self._block(f"    sum{g}_{{i}} = simd.fma(factor, part{{i}}, sum{g}_{{i}})")
         return lists, gather
 
     def _spikes(
@@ -108,15 +128,7 @@ class CurrentText:
         """A segment's share of the gradients of W_in and W_rec."""
         source = self.shape.source
         if source == "dense":
-            lines = ["for r in range(rows):", "    base = (r + base_row) * WIDTH + c"]
-            lines.append(f"    factor = simd.broadcast(factors[r], {self._lanes})")
-            text = fill(
-                templates.DENSE_GRADIENT,
-                step=self.shape.layout.block * self._lanes,
-                start=self._block("sum{i} = simd.load(d_in, i * WIDTH + c + {o}, {v})"),
-                gather=lines + self._block("    sum{i} = simd.fma(factor, simd.load(xbar, base + {o}, {v}), sum{i})"),
-                store=self._block("simd.store(d_in, i * WIDTH + c + {o}, sum{i})"),
-            )
+            text = self._dense_gradient()
         elif source == "events":
             lines = ["for e in range(begins[j], begins[j + 1]):", "    base = event_rows[e] * WIDTH + c"]
             text = self._gathered_gradient(templates.EVENT_GRADIENT, lines, "d_in")
@@ -126,15 +138,41 @@ class CurrentText:
             text += "\n" + self._spike_gradient("units", "bits", "WORDS", 0, "d_rec")
         return [line for line in text.split("\n") if line.strip()]
 
+    def _dense_gradient(self) -> str:
+        """Several channels at once; those beyond the last one repeat it, and give the same sums."""
+        together = range(self.channels)
+        lines = ["for r in range(rows):", "    base = (r + base_row) * WIDTH + c"]
+        lines += self._block("    part{i} = simd.load(xbar, base + {o}, {v})")
+        for g in together:
+            lines.append(f"    factor = simd.broadcast(factors[r * {self.channels} + {g}], {self._lanes})")
+            lines += self._block(f"    sum{g}_{{i}} = simd.fma(factor, part{{i}}, sum{g}_{{i}})")
+
+        def each(text: str) -> list[str]:
+            return [
+                line
+                for g in together
+                for line in self._block(text.replace("CHANNEL", f"min(i + {g}, inputs - 1)").replace("{g}", str(g)))
+            ]
+
+        return fill(
+            templates.DENSE_GRADIENT,
+            step=self.shape.layout.block * self._lanes,
+            channels=self.channels,
+            factors=[f"factors[r * {self.channels} + {g}] = x[x_row + min(i + {g}, inputs - 1)]" for g in together],
+            start=each("sum{g}_{i} = simd.load(d_in, CHANNEL * WIDTH + c + {o}, {v})"),
+            gather=lines,
+            store=each("simd.store(d_in, CHANNEL * WIDTH + c + {o}, sum{g}_{i})"),
+        )
+
     def _spike_gradient(self, presynaptic: str, bits: str, words: str, shift: int, target: str) -> str:
         if self.shape.single and self.shape.layout.block <= NARROW:
-            add = "simd.store({t}, target + {{o}}, simd.load({t}, target + {{o}}, {{v}}) + row{{i}})"
+            add = "simd.store({t}, target + {{o}}, simd.load({t}, target + {{o}}, {{v}}) + part{{i}})"
             return fill(
                 templates.NARROW_SPIKE_GRADIENT,
                 bits=bits,
                 words=words,
                 shift=shift,
-                load_row=self._block("row{i} = simd.load(xbar, row + {o}, {v})"),
+                load_row=self._block("part{i} = simd.load(xbar, row + {o}, {v})"),
                 add_row=self._block(add.format(t=target)),
             )
         lines = ["for e in range(row_count[j]):", "    base = row_list[j * capacity + e] * WIDTH + c"]

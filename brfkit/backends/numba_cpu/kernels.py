@@ -26,6 +26,7 @@ class KernelText:
         self._lanes = shape.layout.lanes
         self._spiking = model.neuron.spiking
         self._currents = CurrentText(shape)
+        self._takes_gradient = shape.source != "events"
         # The units of a readout are few: loops over them are unrolled.
         self._units = "units" if self._spiking else str(shape.layout.units)
 
@@ -127,7 +128,9 @@ class KernelText:
             lanes=self._lanes,
             emit=self._emit(),
             losing=self._losing(),
-            copy_out=[] if self._spiking else fill(templates.COPY_OUT.strip(), units=self._units).split("\n"),
+            no_spikes=templates.NO_SPIKES.strip().split("\n") if self._spiking else [],
+            count=templates.COUNT_SPIKES.strip().split("\n") if self._spiking else [],
+            copy_out=self._copy_out(),
         )
 
     def _losing(self) -> str:
@@ -139,6 +142,11 @@ class KernelText:
             return [templates.EMIT_OUTPUTS]
         lose = [templates.LOSE_SPIKES] if self.shape.losing else []
         return fill(templates.EMIT_SPIKES.strip(), lose=lose).split("\n")
+
+    def _copy_out(self) -> list[str]:
+        if not self._spiking:
+            return fill(templates.COPY_OUT.strip(), units=self._units).split("\n")
+        return templates.SPIKES_OUT.strip().split("\n") if self.shape.last else []
 
     def _recomputed(self, printer: VectorPrinter) -> list[str]:
         """The next states of a sample and the slopes of its spikes, into the segment."""
@@ -186,13 +194,16 @@ class KernelText:
             unreached=templates.UNREACHED.strip().split("\n") if self.shape.losing else [],
             current=self._currents.lines("w_rec_forward", dense=False),
             load_shared=self._shared(),
-            load_checkpoint=self._load_each(states, "checkpoint", f"number * len(state_bar) + {STATE_ROW}"),
+            load_checkpoint=self._load_each(states, "checkpoint", f"number * (TILE * STATES * WIDTH) + {STATE_ROW}"),
             store_first=self._store_each(states, "seg_states", "row"),
             neuron=recomputed,
             load_sums=self._load(totals, "d_params"),
             adjoint=adjoint,
             store_sums=self._store(totals, "d_params"),
+            input_row=[templates.INPUT_ROW] if self._takes_gradient else [],
+            input_gradient=templates.INPUT_GRADIENT.strip().split("\n") if self._takes_gradient else [],
             carry=carry.split("\n"),
             listed=self._currents.listed(),
+            channels=self._currents.channels,
             weight_gradients=self._currents.gradient_lines(),
         )

@@ -52,6 +52,11 @@ class Layout:
     columns: int
     words: int
 
+    @property
+    def vectors(self) -> int:
+        """Vectors per row."""
+        return self.width // self.lanes
+
     @staticmethod
     def of(units: int, dtype: np.dtype) -> Layout:
         lanes = vector_bytes() // dtype.itemsize

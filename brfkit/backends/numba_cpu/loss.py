@@ -5,15 +5,16 @@ torch's cross_entropy forward and backward took a quarter of an ECG training ste
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from brfkit.backends.numba_cpu.compile import compile_text
+from brfkit.backends.numba_cpu.compile import Kernel, compile_native
+from brfkit.backends.numba_cpu.native.driver import drive
+from brfkit.backends.numba_cpu.native.types import FLOAT64, INT64, NUMBERS, Array, Type
 from brfkit.backends.numba_cpu.shape import fill
-from brfkit.backends.threads import parallel
+from brfkit.backends.numba_cpu.table import Table
 
 LANES = 16
 CHUNK = 4096  # rows per piece of work
@@ -30,11 +31,11 @@ real = np.@DTYPE
 
 
 @numba.njit(nogil=True, error_model="numpy")
-def nll(outputs, labels, grad, begin, end, share):
+def nll(outputs, labels, grad, totals, part, begin, end, share):
     values = np.zeros(@UNITS * @LANES, real)
     highest = np.zeros(@LANES, real)
     winner = np.zeros(@LANES, real)
-    sums = np.ones(@LANES, real)
+    sums = np.full(@LANES, real(1.0), real)
     total = 0.0
     correct = 0
     for first in range(begin, end, @LANES):
@@ -71,14 +72,23 @@ def nll(outputs, labels, grad, begin, end, share):
                 grad[row + o] = values[o * @LANES + lane]
             grad[row + label] -= share
         total += np.log(product)
-    return total, correct
+    totals[2 * part] = total
+    totals[2 * part + 1] = np.float64(correct)
 '''
 
 
 @lru_cache(maxsize=16)
-def _kernel(dtype: str, classes: int) -> Callable[..., tuple[float, int]]:
+def _kernel(dtype: str, classes: int) -> Kernel:
     exp = "vexp" if dtype == "float32" else "vexp_libm"
-    return compile_text(fill(_TEXT, dtype=dtype, lanes=LANES, exp=exp, units=classes))["nll"]
+    real = NUMBERS[dtype]
+    types: dict[str, Type] = {
+        "outputs": Array(real),
+        "grad": Array(real),
+        "labels": Array(INT64),
+        "totals": Array(FLOAT64),
+        "share": real,
+    }
+    return compile_native(fill(_TEXT, dtype=dtype, lanes=LANES, exp=exp, units=classes), "nll", types)
 
 
 def nll(outputs: NDArray, labels: NDArray[np.int64], threads: int = 1) -> tuple[float, NDArray, int]:
@@ -93,12 +103,14 @@ def nll(outputs: NDArray, labels: NDArray[np.int64], threads: int = 1) -> tuple[
     if labels.size and not (labels.min() >= 0 and labels.max() < classes):
         raise ValueError("a label lies outside the classes")
     grad = np.empty_like(outputs)
-    kernel = _kernel(str(outputs.dtype), classes)
-    share = outputs.dtype.type(1.0 / max(rows, 1))
-
-    def chunk(index: int) -> tuple[float, int]:
-        begin, end = index * CHUNK, min((index + 1) * CHUNK, rows)
-        return kernel(outputs.reshape(-1), labels, grad.reshape(-1), begin, end, share)
-
-    parts = parallel(chunk, -(-rows // CHUNK), threads)
-    return float(sum(total for total, _ in parts)), grad, int(sum(correct for _, correct in parts))
+    parts = -(-rows // CHUNK)
+    totals = np.zeros((parts, 2))
+    table = Table(_kernel(str(outputs.dtype), classes), parts)
+    table.arrays({"outputs": outputs, "labels": labels, "grad": grad, "totals": totals})
+    share = np.float64(outputs.dtype.type(1.0 / max(rows, 1)))
+    table.numbers({"share": int(share.view(np.int64))})
+    begin = np.arange(parts) * CHUNK
+    table.finish({"part": np.arange(parts), "begin": begin, "end": np.minimum(begin + CHUNK, rows)})
+    drive(np.arange(parts + 1), table.calls.reshape(-1, 2), threads)
+    total, correct = totals.sum(0) if parts else (0.0, 0.0)
+    return float(total), grad, int(correct)

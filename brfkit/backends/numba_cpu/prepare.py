@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brfkit.backends.base import Input
-from brfkit.backends.numba_cpu.compile import Kernels, compile_kernels
+from brfkit.backends.numba_cpu.binary import pack_binary
 from brfkit.backends.numba_cpu.layout import Layout
 from brfkit.backends.numba_cpu.shape import Shape
+from brfkit.backends.numba_cpu.table import Block
 from brfkit.backends.reference import derive_values
 from brfkit.codegen.model import Model, build_model
 from brfkit.events import Events
@@ -23,12 +24,12 @@ NARROW_CHANNELS = 8  # dense input channels up to which the input is added where
 
 @dataclass
 class Prepared:
-    """A layer with its kernels and its weights as the kernels want them."""
+    """A layer and its weights as the kernels want them."""
 
     layer: Layer
     model: Model
     layout: Layout
-    kernels: Kernels
+    shape: Shape
     arguments: dict[str, Any]
     constants: NDArray
     derived: NDArray
@@ -52,15 +53,21 @@ class Source:
     indptr: NDArray[np.int64]
     indices: NDArray[np.int32]
     kind: str
+    bits: Block | None = None
 
 
-def make_source(x: Input, dtype: np.dtype) -> Source:
+def make_source(x: Input, dtype: np.dtype, tile: int, threads: int) -> Source:
+    """Dense input, events, or ``spikes`` where a dense input turns out to be few ones among zeros."""
     no_x, no_ptr, no_index = np.zeros(1, dtype), np.zeros(1, np.int64), np.zeros(1, np.int32)
     if isinstance(x, Events):
         indptr = np.ascontiguousarray(x.indptr, np.int64).reshape(-1)
         indices = np.ascontiguousarray(x.indices, np.int32)
         return Source(no_x, indptr, indices if indices.size else no_index, "events")
-    return Source(np.ascontiguousarray(x, dtype).reshape(-1), no_ptr, no_index, "dense")
+    x = np.ascontiguousarray(x, dtype)
+    bits = pack_binary(x, tile, threads) if x.shape[2] > NARROW_CHANNELS else None
+    if bits is not None:
+        return Source(no_x, no_ptr, no_index, "spikes", bits)
+    return Source(x.reshape(-1), no_ptr, no_index, "dense")
 
 
 def prepare(
@@ -84,7 +91,7 @@ def prepare(
             recurrent=layer.recurrent,
             last=index == len(network.layers) - 1,
             channels=channels,
-            words_in=below.words if below else 0,
+            words_in=-(-inputs // 64) if source == "spikes" else 0,
             losing=losing and layer.spec.spiking,
         )
         typed = {key: np.asarray(value, dtype) for key, value in weights.items() if key.startswith(f"{name}.")}
@@ -97,11 +104,11 @@ def prepare(
                 layer,
                 model,
                 layout,
-                compile_kernels(model, shape),
+                shape,
                 arguments,
                 np.array([constants[c] for c in model.constants], dtype),
                 layout.rows(np.array([values[d] for d in model.derived], dtype)),
-                layout.rows(w_in.T, spare=1 if below else 0),
+                layout.rows(w_in.T, spare=1 if source == "spikes" else 0),
                 empty if w_rec is None else layout.rows(w_rec.T, spare=1),
                 empty if w_rec is None else layout.rows(w_rec),
                 empty if below is None else below.rows(w_in),

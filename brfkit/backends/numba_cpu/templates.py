@@ -6,6 +6,18 @@ row of zeros; state [vector][sample][state][LANES], in the order in which the lo
 of uint64, row 0 the spikes before the first step; current [time][sample][WIDTH]; checkpoint [segment] of state.
 """
 
+# Arguments that are not int64. The backward kernel's names are the same.
+ARRAYS = {
+    "real": "x w_in w_rec w_rec_forward bias params consts state current checkpoint out record grad down w_down "
+    "state_bar carry d_in d_rec d_bias d_params xbar w_x x_bar",
+    "int64": "indptr counts",
+    "int32": "indices",
+    "uint64": "below bits keys",
+}
+NUMBERS = {"bound": "uint64"}
+# Arrays that every thread has for itself, and uses for one tile after the other.
+OWN = frozenset({"current", "down", "xbar"})
+
 PREAMBLE = '''"""Generated: equations from brfkit/neurons, loops from brfkit/backends/numba_cpu/templates.py."""
 
 import numba
@@ -61,7 +73,7 @@ FORWARD = '''
 @numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)
 def forward(
     x, indptr, indices, below, w_in, w_rec, bias, params, consts,
-    state, bits, current, checkpoint, out, record,
+    state, bits, current, checkpoint, out, record, counts,
     first, count, batch, steps, units, inputs, segment, keep, store, recording,@LOSING
 ):
     """One tile through one layer; ``keep`` stores the state once a segment, ``store`` the current of every step."""
@@ -74,17 +86,18 @@ def forward(
     n_fired = 0
     for t in range(steps):
         if keep and t % segment == 0:
-            for i in range(len(state)):
-                checkpoint[(t // segment) * len(state) + i] = state[i]
+            for i in range(TILE * STATES * WIDTH):
+                checkpoint[(t // segment) * (TILE * STATES * WIDTH) + i] = state[i]
         now = t * TILE * WIDTH if store else 0
         @CURRENT
-        n_fired = 0
+        @NO_SPIKES
         for k in range(0, WIDTH, @LANES):
             @LOAD_SHARED
             @MASK
             for s in range(count):
                 @NEURON
                 @EMIT
+        @COUNT
         @COPY_OUT
         if recording:
             for s in range(count):
@@ -103,6 +116,16 @@ for s in range(0, count, @GROUP):
         @START
         @GATHER
         @STORE
+"""
+
+# A dense input of many channels: the samples of a whole tile share the rows of W_in that are loaded.
+DENSE_INPUT = """
+whole = count == TILE
+for s in range(count):
+    for c in range(0, WIDTH, @LANES):
+        simd.store(current, now + s * WIDTH + c, simd.load(bias, c, @LANES))
+if whole:
+    product(x, (t * batch + first) * inputs, inputs, w_in, inputs, stride, current[now:], stride > 0)
 """
 
 # Rows of the spikes of several samples at once, a spike of each in turn. How often a loop over spikes repeats cannot be
@@ -162,7 +185,27 @@ fired = simd.bits(simd.greater(out_, half)) & real_units
 @LOSE
 place = ((t + 1) * TILE + s) * WORDS + (k >> 6)
 simd.put(bits, place, simd.get(bits, place) | fired << np.uint64(k & 63))
-n_fired += simd.popcount(fired)
+"""
+
+NO_SPIKES = """
+for i in range(TILE * WORDS):
+    simd.put(bits, (t + 1) * TILE * WORDS + i, np.uint64(0))
+"""
+COUNT_SPIKES = """
+n_fired = 0
+for s in range(count):
+    n_sample = 0
+    for w in range(WORDS):
+        n_sample += simd.popcount(simd.get(bits, ((t + 1) * TILE + s) * WORDS + w))
+    counts[first + s] += n_sample
+    n_fired += n_sample
+"""
+# The spikes of the last layer as numbers.
+SPIKES_OUT = """
+for s in range(count):
+    for h in range(units):
+        word = simd.get(bits, ((t + 1) * TILE + s) * WORDS + (h >> 6))
+        out[(t * batch + first + s) * units + h] = real((word >> np.uint64(h & 63)) & np.uint64(1))
 """
 
 # Above this share of spikes the matrix kernel, which reads W_rec once for the whole tile, is faster than gathering.
@@ -182,9 +225,9 @@ BACKWARD = '''
 def backward(
     x, indptr, indices, below, w_in, w_rec_forward, bias, w_rec, params, consts,
     bits, current, checkpoint, grad, down, w_down, state_bar, carry,
-    d_in, d_rec, d_bias, d_params, xbar,
+    d_in, d_rec, d_bias, d_params, xbar, w_x, x_bar,
     first, count, batch, steps, units, inputs, segment, store,
-    has_grad, down_units, down_width, keep_xbar,@LOSING
+    has_grad, down_units, down_width, keep_xbar, wants_input, x_width,@LOSING
 ):
     """One tile back through one layer, segment by segment.
 
@@ -196,6 +239,9 @@ def backward(
     control = simd.flush_denormals()
     stride = max(WIDTH, 1)  # numba would compile another product for a literal
     @HEADER
+    if keep_xbar and count < TILE:  # samples that are not there
+        for i in range(steps * TILE * WIDTH):
+            xbar[i] = real(0.0)
     plane = TILE * ROWS * WIDTH
     seg_states = buffer((segment + 1) * plane)
     capacity = segment * TILE
@@ -207,11 +253,12 @@ def backward(
     active_list = np.empty(widest, np.int64)
     bits_list = np.empty(widest, np.int64)
     below_list = np.empty(widest, np.int64)
-    factors = np.zeros(capacity, real)
+    factors = np.zeros(@CHANNELS * capacity, real)
     if not keep_xbar:
         xbar = buffer(capacity * WIDTH)
     if not store:
         current = buffer(capacity * WIDTH)
+    @INPUT_ROW
     for number in range((steps + segment - 1) // segment - 1, -1, -1):
         t0 = number * segment
         t1 = min(t0 + segment, steps)
@@ -247,6 +294,7 @@ def backward(
                     @ADJOINT
                 @STORE_SUMS
                 simd.store(d_bias, k, sum_bias)
+            @INPUT_GRADIENT
             @CARRY
         @WEIGHT_GRADIENTS
     simd.restore_denormals(control)
@@ -261,6 +309,16 @@ if has_grad:
 """
 ARRIVING_CURRENTS = "product(down, t * TILE * down_width, down_width, w_down, down_units, stride, carry, stride > 0)"
 
+# Through W_in, whose columns ``w_x`` holds as rows of ``x_width``.
+INPUT_ROW = "x_line = buffer(TILE * x_width)"
+INPUT_GRADIENT = """
+if wants_input:
+    product(xbar, row0, stride, w_x, units, x_width, x_line, stride < 0)
+    for s in range(count):
+        for i in range(inputs):
+            x_bar[(t * batch + first + s) * inputs + i] = x_line[s * x_width + i]
+"""
+
 CARRY_RECURRENT = "product(xbar, row0, stride, w_rec, units, stride, carry, stride < 0)"
 CARRY_NONE = """
 for i in range(TILE * WIDTH):
@@ -269,11 +327,12 @@ for i in range(TILE * WIDTH):
 
 DENSE_GRADIENT = """
 rows = (t1 - t0) * TILE
-for i in range(inputs):
+for i in range(0, inputs, @CHANNELS):
     for r in range(rows):
         s = r % TILE
         if s < count:
-            factors[r] = x[((t0 + r // TILE) * batch + first + s) * inputs + i]
+            x_row = ((t0 + r // TILE) * batch + first + s) * inputs
+            @FACTORS
     for c in range(0, WIDTH, @STEP):
         @START
         @GATHER

@@ -1,46 +1,62 @@
-"""One tile of samples through all layers, forward and back."""
+"""All tiles through all layers, forward and back."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brfkit.backends.base import State
+from brfkit.backends.numba_cpu.compile import backward_kernel, forward_kernel
 from brfkit.backends.numba_cpu.layout import buffer
+from brfkit.backends.numba_cpu.native.driver import drive
 from brfkit.backends.numba_cpu.prepare import NARROW_CHANNELS, Prepared, Source
+from brfkit.backends.numba_cpu.table import Block, Table
 from brfkit.backends.reference import derive_gradients
 from brfkit.backends.spike_loss import SpikeLoss
 from brfkit.network import Network
 
+GRADIENT_SLOTS = 16  # sums of the gradients at most
+
 
 @dataclass
-class LayerTile:
-    """What a layer keeps of one tile for the backward scan."""
+class LayerTiles:
+    """What a layer keeps of all tiles for the backward scan."""
 
-    bits: NDArray[np.uint64]
-    current: NDArray
-    checkpoint: NDArray
+    bits: Block
+    current: Block
+    checkpoint: Block
 
 
 @dataclass
 class Saved:
+    """A scan's network, weights and sizes, and what the backward scan needs of it."""
+
     network: Network
     layers: list[Prepared]
     source: Source
-    tiles: list[list[LayerTile]]
     tile: int
     steps: int
     batch: int
     segment: int
     recompute: bool | None
+    threads: int
     loss: SpikeLoss | None = None
+    kept: list[LayerTiles] = field(default_factory=list)
 
     @property
     def from_events(self) -> bool:
         return self.source.kind == "events"
+
+    @property
+    def tiles(self) -> int:
+        return -(-self.batch // self.tile)
+
+    @property
+    def workers(self) -> int:
+        return max(min(self.threads, self.tiles), 1)
 
     def stores_current(self, p: Prepared) -> bool:
         """Whether the current of every step is kept for the way back."""
@@ -48,16 +64,21 @@ class Saved:
             return not self.recompute
         return p is self.layers[0] and self.source.kind == "dense" and p.inputs > NARROW_CHANNELS
 
-    def losing(self, p: Prepared) -> tuple[object, ...]:
-        """Further arguments of kernels that lose spikes."""
-        if self.loss is None or not p.layer.spec.spiking:
-            return ()
-        return self.loss.keys, self.network.layers.index(p.layer), self.loss.bound
+    def fill(self, table: Table, depth: int) -> None:
+        """The arguments that forward and backward scan share."""
+        p, s = self.layers[depth], self.source
+        x, indptr, indices = (s.x, s.indptr, s.indices) if depth == 0 else (s.x[:1], s.indptr[:1], s.indices[:1])
+        table.arrays({"x": x, "indptr": indptr, "indices": indices, "w_in": p.w_in, "bias": p.bias})
+        table.arrays({"params": p.derived, "consts": p.constants})
+        table.numbers({"batch": self.batch, "steps": self.steps, "units": p.layer.units, "inputs": p.inputs})
+        table.numbers({"segment": self.segment, "store": self.stores_current(p)})
+        if self.loss is not None and p.layer.spec.spiking:
+            table.arrays({"keys": np.ascontiguousarray(self.loss.keys, np.uint64)})
+            table.numbers({"layer": depth, "bound": int(self.loss.bound)})
 
-    def input_of(self, p: Prepared) -> tuple[NDArray, NDArray, NDArray]:
-        """Dense input, offsets and indices for a layer; only the first one reads them."""
-        s = self.source
-        return (s.x, s.indptr, s.indices) if p is self.layers[0] else (s.x[:1], s.indptr[:1], s.indices[:1])
+    def finish(self, table: Table) -> None:
+        first = np.arange(self.tiles) * self.tile
+        table.finish({"first": first, "count": np.minimum(self.batch - first, self.tile)})
 
 
 class Records:
@@ -77,196 +98,220 @@ class Records:
                 self.by_name[f"{layer.name}.z"] = np.empty(shape, dtype)
 
 
-class ForwardTile:
-    """Runs one tile through all layers; tiles write to separate parts of the shared arrays."""
-
-    def __init__(
-        self,
-        saved: Saved,
-        state: State,
-        outputs: NDArray,
-        counts: dict[str, NDArray],
-        records: Records,
-        keep: bool,
-    ) -> None:
-        self.saved, self.state, self.outputs = saved, state, outputs
-        self.counts, self.records, self.keep = counts, records, keep
-
-    def __call__(self, index: int) -> list[LayerTile] | None:
-        saved = self.saved
-        first = index * saved.tile
-        count = min(saved.tile, saved.batch - first)
-        below = np.zeros(1, np.uint64)
-        kept: list[LayerTile] = []
-        for prepared in saved.layers:
-            layer_tile = self._layer(prepared, first, count, below)
-            below = layer_tile.bits
-            kept.append(layer_tile)
-        return kept if self.keep else None
-
-    def _layer(self, p: Prepared, first: int, count: int, below: NDArray) -> LayerTile:
-        saved, layout, steps, tile = self.saved, p.layout, self.saved.steps, self.saved.tile
-        dtype, part = p.w_in.dtype, slice(first, first + count)
-        state = pack_state(p, self.state, part, tile)
-        bits = np.zeros((steps + 1) * tile * layout.words, np.uint64)
+def run_forward(
+    saved: Saved, state: State, outputs: NDArray, counts: dict[str, NDArray], records: Records, keep: bool
+) -> None:
+    """Run all tiles; ``state`` is overwritten with the final one. With ``keep``, ``saved`` can be differentiated."""
+    tables, states = [], []
+    kept: list[LayerTiles] = []
+    for depth, p in enumerate(saved.layers):
+        layout, spiking = p.layout, p.layer.spec.spiking
+        dtype, step = p.w_in.dtype, saved.tile * layout.width
+        table = Table(forward_kernel(p.model, p.shape), saved.tiles)
+        saved.fill(table, depth)
+        packed = pack_state(p, state, saved)
+        bits = Block(saved.tiles, (saved.steps + 1) * saved.tile * layout.words if spiking else 1, np.uint64)
+        if spiking:
+            bits.rows[:, : saved.tile * layout.words] = _pack_spikes(p, state, saved)
+        store = keep and saved.stores_current(p)
+        current = Block(saved.tiles if store else saved.workers, (saved.steps if store else 1) * step, dtype)
+        segments = -(-saved.steps // saved.segment) if keep else 0
+        checkpoint = Block(saved.tiles if keep else 1, segments * packed.rows.shape[1], dtype)
+        table.each("state", packed)
+        table.each("bits", bits)
+        table.each("below", kept[-1].bits if depth else saved.source.bits or bits)
+        (table.each if store else table.own)("current", current)
+        table.each("checkpoint", checkpoint) if keep else table.arrays({"checkpoint": checkpoint.rows})
+        record = records.states.get(p.layer.name)
+        table.arrays({"w_rec": p.w_rec, "record": packed.rows if record is None else record, "out": outputs})
+        table.arrays({"counts": counts[p.layer.name] if spiking else p.w_in})
+        table.numbers({"keep": keep, "store": store, "recording": record is not None})
+        saved.finish(table)
+        tables.append(table)
+        states.append(packed)
+        kept.append(LayerTiles(bits, current, checkpoint))
+    _run(tables, np.arange(saved.tiles + 1), saved.threads)
+    for p, packed, tiles in zip(saved.layers, states, kept, strict=True):
+        unpack_state(p, packed, state, saved)
         if p.layer.spec.spiking:
-            start = layout.pack_bits(self.state[f"{p.layer.name}.z"][part])
-            bits[: start.size] = start.reshape(-1)
-        store = self.keep and saved.stores_current(p)
-        current = buffer((steps if store else 1) * tile * layout.width, dtype)
-        segments = -(-steps // saved.segment) if self.keep else 0
-        checkpoint = buffer(max(segments * state.size, 1), dtype)
-        record = self.records.states.get(p.layer.name)
-        nothing = current[:1]
-        p.kernels.forward(
-            *saved.input_of(p),
-            below, p.w_in, p.w_rec, p.bias, p.derived, p.constants,
-            state, bits, current, checkpoint, nothing if p.layer.spec.spiking else self.outputs.reshape(-1),
-            nothing if record is None else record.reshape(-1),
-            first, count, saved.batch, steps, layout.units, p.inputs,
-            saved.segment, self.keep, store, record is not None, *saved.losing(p),
-        )  # fmt: skip
-        unpack_state(p, state, self.state, part)
-        if p.layer.spec.spiking:
-            self._collect_spikes(p, part, bits.reshape(-1, tile, layout.words)[1:, :count])
-        return LayerTile(bits, current if store else nothing, checkpoint)
-
-    def _collect_spikes(self, p: Prepared, part: slice, words: NDArray[np.uint64]) -> None:
-        """Count the spikes of a tile and unpack them where they are wanted; words are [T, samples, words]."""
-        name, layout = p.layer.name, p.layout
-        self.counts[name][part] = np.bitwise_count(words).sum((0, 2), dtype=np.int64)
-        if len(words):
-            self.state[f"{name}.z"][part] = layout.unpack_bits(words[-1])
-        wanted = [self.outputs] if p is self.saved.layers[-1] else []
-        if f"{name}.z" in self.records.by_name:
-            wanted.append(self.records.by_name[f"{name}.z"])
-        if wanted:
-            z = layout.unpack_bits(words).reshape(*words.shape[:2], layout.units)
-            for array in wanted:
-                array[:, part] = z
+            _unpack_spikes(p, tiles.bits, state, records, saved)
+    saved.kept = kept if keep else []
 
 
-def pack_state(p: Prepared, state: State, part: slice, tile: int) -> NDArray:
-    """The states of a tile as [vector][sample][state][lanes]."""
-    rows = np.zeros((tile, p.n_states, p.layout.width), p.w_in.dtype)
+def _run(tables: Sequence[Table], starts: NDArray[np.int64], threads: int) -> None:
+    """Every tile through the kernels of ``tables``; task i takes the tiles from ``starts[i]`` on."""
+    calls = np.stack([table.calls for table in tables], axis=1)
+    drive(np.ascontiguousarray(starts, np.int64) * len(tables), calls, threads)
+
+
+def _pack_spikes(p: Prepared, state: State, saved: Saved) -> NDArray[np.uint64]:
+    """The last spikes of every tile, [tiles, words of all its samples]."""
+    words = np.zeros((saved.tiles * saved.tile, p.layout.words), np.uint64)
+    z = state[f"{p.layer.name}.z"]
+    if z.any():
+        words[: saved.batch] = p.layout.pack_bits(z)
+    return words.reshape(saved.tiles, saved.tile * p.layout.words)
+
+
+def _unpack_spikes(p: Prepared, bits: Block, state: State, records: Records, saved: Saved) -> None:
+    """The last spikes, and those of all steps where they are wanted."""
+    name, layout = f"{p.layer.name}.z", p.layout
+    words = bits.rows.reshape(saved.tiles, saved.steps + 1, saved.tile, layout.words)
+    state[name][...] = layout.unpack_bits(words[:, -1])[: saved.batch]
+    if name in records.by_name:
+        z = layout.unpack_bits(words[:, 1:]).reshape(saved.tiles, saved.steps, saved.tile, layout.units).swapaxes(0, 1)
+        records.by_name[name][...] = z.reshape(saved.steps, saved.tiles * saved.tile, layout.units)[:, : saved.batch]
+
+
+def pack_state(p: Prepared, state: State, saved: Saved) -> Block:
+    """The states of every tile as [vector][sample][state][lanes]."""
+    layout, tile, tiles = p.layout, saved.tile, saved.tiles
+    packed = Block(tiles, tile * p.n_states * layout.width, p.w_in.dtype, zeros=True)
+    blocked = packed.rows.reshape(tiles, layout.vectors, tile, p.n_states, layout.lanes)
+    rows = np.zeros((tiles * tile, layout.width), p.w_in.dtype)
     for i, s in enumerate(p.model.states):
-        rows[: part.stop - part.start, i, : p.layout.units] = state[f"{p.layer.name}.{s}"][part]
-    blocked = rows.reshape(tile, p.n_states, -1, p.layout.lanes).transpose(2, 0, 1, 3)
-    packed = buffer(blocked.size, rows.dtype)
-    packed.reshape(blocked.shape)[...] = blocked
+        value = state[f"{p.layer.name}.{s}"]
+        if value.any():
+            rows[: saved.batch, : layout.units] = value
+            blocked[:, :, :, i] = rows.reshape(tiles, tile, layout.vectors, layout.lanes).swapaxes(1, 2)
     return packed
 
 
-def unpack_state(p: Prepared, packed: NDArray, state: State, part: slice) -> None:
-    """Put the states of a tile back into the arrays [B, H] of ``state``."""
+def unpack_state(p: Prepared, packed: Block, state: State, saved: Saved) -> None:
+    """Put the states of all tiles into the arrays [B, H] of ``state``."""
     layout = p.layout
-    blocked = packed.reshape(layout.width // layout.lanes, -1, p.n_states, layout.lanes).transpose(1, 2, 0, 3)
-    rows = blocked.reshape(-1, p.n_states, layout.width)[: part.stop - part.start]
+    blocked = packed.rows.reshape(saved.tiles, layout.vectors, saved.tile, p.n_states, layout.lanes)
+    blocked = blocked.swapaxes(1, 2)
     for i, s in enumerate(p.model.states):
-        state[f"{p.layer.name}.{s}"][part] = rows[:, i, : layout.units]
+        rows = blocked[:, :, :, i].reshape(saved.tiles * saved.tile, layout.width)
+        state[f"{p.layer.name}.{s}"][...] = rows[: saved.batch, : layout.units]
 
 
-@dataclass
 class Sums:
-    """Padded gradients of one layer, summed over the tiles of a slot."""
+    """Padded gradients of one layer, a sum for every slot."""
 
-    d_in: NDArray
-    d_rec: NDArray
-    d_bias: NDArray
-    d_params: NDArray
-
-
-class BackwardTile:
-    """Takes tiles back through all layers. ``final`` is overwritten with the gradient of the initial state."""
-
-    def __init__(self, saved: Saved, grad: NDArray, has_grad: bool, final: State, x_bar: NDArray | None) -> None:
-        self.saved, self.grad, self.has_grad, self.final, self.x_bar = saved, grad, has_grad, final, x_bar
-
-    def slot(self, slot: int, slots: int) -> list[Sums]:
-        """All tiles of a slot, one after the other."""
-        sums = []
-        for p in self.saved.layers:
-            size, dtype = p.layout.width, p.w_in.dtype
-            rows = p.inputs, p.layer.units if p.layer.recurrent else 0, 1, len(p.model.derived)
-            sums.append(Sums(*(buffer(n * size, dtype, zeros=True) for n in rows)))
-        count = len(self.saved.tiles)
-        for index in range(count * slot // slots, count * (slot + 1) // slots):
-            self._tile(index, sums)
-        return sums
-
-    def _tile(self, index: int, sums: list[Sums]) -> None:
-        saved = self.saved
-        first = index * saved.tile
-        count = min(saved.tile, saved.batch - first)
-        dtype = saved.layers[0].w_in.dtype
-        down, w_down, down_units, down_width = np.zeros(1, dtype), np.zeros(1, dtype), 0, 0
-        for depth in reversed(range(len(saved.layers))):
-            p = saved.layers[depth]
-            keep = depth > 0 or self.x_bar is not None
-            size = saved.steps * saved.tile * p.layout.width if keep else 1
-            xbar = buffer(size, dtype, zeros=count < saved.tile)
-            self._layer(depth, index, first, count, sums[depth], (down, w_down, down_units, down_width), xbar, keep)
-            down, w_down, down_units, down_width = xbar, p.w_in_back, p.layer.units, p.layout.width
-        if self.x_bar is not None:
-            p = saved.layers[0]
-            rows = down.reshape(saved.steps, saved.tile, p.layout.width)[:, :count]
-            w_in = p.layout.unpack_rows(p.w_in)[: p.inputs].T
-            self.x_bar[:, first : first + count] = rows[..., : p.layout.units] @ w_in
-
-    def _layer(
-        self,
-        depth: int,
-        index: int,
-        first: int,
-        count: int,
-        sums: Sums,
-        above: tuple[NDArray, NDArray, int, int],
-        xbar: NDArray,
-        keep: bool,
-    ) -> None:
-        saved = self.saved
-        p, tile = saved.layers[depth], saved.tiles[index][depth]
-        below = saved.tiles[index][depth - 1].bits if depth else np.zeros(1, np.uint64)
-        layout, part, name = p.layout, slice(first, first + count), p.layer.name
-        keeps_z = "z" in p.model.states
-        # Where spikes are lost, the last z is what is left of them, which the neuron's own z is not.
-        follows_z = p.layer.spec.spiking and (saved.loss is not None or not keeps_z)
-        final = self.final | ({f"{name}.z": np.zeros_like(self.final[f"{name}.z"])} if follows_z and keeps_z else {})
-        state_bar = pack_state(p, final, part, saved.tile)
-        carry = buffer(saved.tile * layout.width, p.w_in.dtype, zeros=True).reshape(-1, layout.width)
-        if follows_z:
-            carry[:count, : layout.units] = self.final[f"{name}.z"][part]
-        is_last = depth == len(saved.layers) - 1
-        down, w_down, down_units, down_width = above
-        p.kernels.backward(
-            *saved.input_of(p),
-            below, p.w_in, p.w_rec, p.bias, p.w_rec_back, p.derived, p.constants,
-            tile.bits, tile.current, tile.checkpoint, self.grad, down, w_down, state_bar, carry.reshape(-1),
-            sums.d_in, sums.d_rec, sums.d_bias, sums.d_params, xbar,
-            first, count, saved.batch, saved.steps, layout.units, p.inputs,
-            saved.segment, saved.stores_current(p), is_last and self.has_grad, down_units, down_width, keep,
-            *saved.losing(p),
-        )  # fmt: skip
-        unpack_state(p, state_bar, self.final, part)
-        if p.layer.spec.spiking:
-            through_weights = carry[:count, : layout.units]
-            z_bar = self.final[f"{name}.z"]
-            z_bar[part] = z_bar[part] + through_weights if keeps_z else through_weights
+    def __init__(self, p: Prepared, slots: int) -> None:
+        size, dtype = p.layout.width, p.w_in.dtype
+        recurrent = p.layer.units if p.layer.recurrent else 0
+        self.d_in = Block(slots, p.inputs * size, dtype, zeros=True)
+        self.d_rec = Block(slots, recurrent * size, dtype, zeros=True)
+        self.d_bias = Block(slots, size, dtype, zeros=True)
+        self.d_params = Block(slots, len(p.model.derived) * size, dtype, zeros=True)
 
 
-def weight_gradients(p: Prepared, sums: list[Sums]) -> dict[str, NDArray]:
+def run_backward(saved: Saved, grad: NDArray | None, final: State, x_bar: NDArray | None) -> dict[str, NDArray]:
+    """Take all tiles back; gradients of the weights.
+
+    Args:
+        grad: of the outputs, contiguous [T, B, O]; None is 0.
+        final: gradient of the final state, overwritten with that of the initial one.
+        x_bar: is filled with the gradient of the dense input [T, B, I].
+    """
+    slots = max(min(saved.tiles, GRADIENT_SLOTS), 1)
+    starts = np.arange(slots + 1) * saved.tiles // slots
+    slot_of = np.repeat(np.arange(slots), np.diff(starts))
+    sums = [Sums(p, slots) for p in saved.layers]
+    tables: list[Table] = []
+    carries, bars = [], []
+    above: tuple[Prepared, Block] | None = None
+    for depth in reversed(range(len(saved.layers))):
+        p = saved.layers[depth]
+        table = Table(backward_kernel(p.model, p.shape), saved.tiles)
+        saved.fill(table, depth)
+        state_bar, carry = _final_gradient(saved, p, final)
+        nothing = carry.rows
+        tiles = saved.kept[depth]
+        keep = depth > 0
+        xbar = Block(saved.workers, saved.steps * saved.tile * p.layout.width if keep else 1, p.w_in.dtype)
+        table.each("below", saved.kept[depth - 1].bits if depth else saved.source.bits or tiles.bits)
+        table.each("bits", tiles.bits)
+        (table.each if saved.stores_current(p) else table.own)("current", tiles.current)
+        table.each("checkpoint", tiles.checkpoint)
+        table.each("state_bar", state_bar)
+        table.each("carry", carry)
+        table.own("xbar", xbar)
+        table.arrays({"w_rec_forward": p.w_rec, "w_rec": p.w_rec_back})
+        last = above is None
+        table.arrays({"grad": grad if grad is not None and last else nothing})
+        table.numbers({"has_grad": grad is not None and last, "keep_xbar": keep})
+        if above is not None:
+            table.own("down", above[1])
+            table.arrays({"w_down": above[0].w_in_back})
+            table.numbers({"down_units": above[0].layer.units, "down_width": above[0].layout.width})
+        else:
+            table.arrays({"down": nothing, "w_down": nothing})
+        _input_gradient(table, p, x_bar if depth == 0 else None)
+        saved.finish(table)
+        for name in ("d_in", "d_rec", "d_bias", "d_params"):
+            block: Block = getattr(sums[depth], name)
+            table.values[:, table.kernel.slots[name]] = block.address + slot_of * block.stride
+        tables.append(table)
+        bars.append(state_bar)
+        carries.append(carry)
+        above = p, xbar
+    _run(tables, starts, saved.threads)
+    for p, state_bar, carry in zip(reversed(saved.layers), bars, carries, strict=True):
+        _initial_gradient(saved, p, state_bar, carry, final)
+    weights: dict[str, NDArray] = {}
+    for p, layer_sums in zip(saved.layers, sums, strict=True):
+        weights |= weight_gradients(p, layer_sums)
+    return weights
+
+
+def _input_gradient(table: Table, p: Prepared, x_bar: NDArray | None) -> None:
+    """The arguments for the gradient of the input: the columns of W_in as rows."""
+    width, w_x = 1, p.bias
+    if x_bar is not None:
+        step = p.layout.columns * p.layout.lanes
+        width = -(-p.inputs // step) * step
+        w_x = buffer(p.layout.units * width, p.w_in.dtype, zeros=True)
+        w_x.reshape(-1, width)[:, : p.inputs] = p.layout.unpack_rows(p.w_in)[: p.inputs].T
+    table.arrays({"w_x": w_x, "x_bar": p.bias if x_bar is None else x_bar})
+    table.numbers({"wants_input": x_bar is not None, "x_width": width})
+
+
+def _follows_spikes(saved: Saved, p: Prepared) -> bool:
+    """Whether the last z is what goes to other neurons rather than the neuron's own state z: where there is no such
+    state, and where spikes are lost."""
+    return p.layer.spec.spiking and (saved.loss is not None or "z" not in p.model.states)
+
+
+def _final_gradient(saved: Saved, p: Prepared, final: State) -> tuple[Block, Block]:
+    """Gradients of the final states as the kernel has them, and of the last spikes."""
+    name, layout = f"{p.layer.name}.z", p.layout
+    follows = _follows_spikes(saved, p)
+    own = final | {name: np.zeros_like(final[name])} if follows and "z" in p.model.states else final
+    carry = Block(saved.tiles, saved.tile * layout.width, p.w_in.dtype, zeros=True)
+    if follows and final[name].any():
+        rows = np.zeros((saved.tiles * saved.tile, layout.width), p.w_in.dtype)
+        rows[: saved.batch, : layout.units] = final[name]
+        carry.rows[...] = rows.reshape(carry.rows.shape)
+    return pack_state(p, own, saved), carry
+
+
+def _initial_gradient(saved: Saved, p: Prepared, state_bar: Block, carry: Block, final: State) -> None:
+    """Overwrite the gradients of a layer's final states with those of its initial ones."""
+    unpack_state(p, state_bar, final, saved)
+    if p.layer.spec.spiking:
+        through_weights = carry.rows.reshape(saved.tiles * saved.tile, p.layout.width)[: saved.batch, : p.layout.units]
+        z_bar = final[f"{p.layer.name}.z"]
+        z_bar[...] = z_bar + through_weights if "z" in p.model.states else through_weights
+
+
+def weight_gradients(p: Prepared, sums: Sums) -> dict[str, NDArray]:
     """Gradients of one layer's weights, summed over the slots in their order."""
     name, layout = p.layer.name, p.layout
-    total = sums[0]
-    for other in sums[1:]:
-        total.d_in += other.d_in
-        total.d_rec += other.d_rec
-        total.d_bias += other.d_bias
-        total.d_params += other.d_params
-    gradients = {f"{name}.w_in": np.ascontiguousarray(layout.unpack_rows(total.d_in).T)}
+
+    def total(block: Block) -> NDArray:
+        rows = block.rows
+        for row in rows[1:]:
+            rows[0] += row
+        return rows[0]
+
+    gradients = {f"{name}.w_in": np.ascontiguousarray(layout.unpack_rows(total(sums.d_in)).T)}
     if p.layer.recurrent:
-        gradients[f"{name}.w_rec"] = np.ascontiguousarray(layout.unpack_rows(total.d_rec).T)
+        gradients[f"{name}.w_rec"] = np.ascontiguousarray(layout.unpack_rows(total(sums.d_rec)).T)
     if p.layer.bias:
-        gradients[f"{name}.bias"] = total.d_bias[: layout.units].copy()
-    bars = dict(zip(p.model.derived, layout.unpack_rows(total.d_params), strict=True))
+        gradients[f"{name}.bias"] = total(sums.d_bias)[: layout.units].copy()
+    bars = dict(zip(p.model.derived, layout.unpack_rows(total(sums.d_params)), strict=True))
     return gradients | derive_gradients(p.model, p.layer, p.arguments, bars)

@@ -8,9 +8,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from brfkit.backends.numba_cpu.emit import INT64
 from brfkit.backends.numba_cpu.simd.vectors import Vec, lanes_of, llvm_type
-
-INT64 = ir.IntType(64)
 
 
 def _pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any, vec: ir.Type) -> Any:

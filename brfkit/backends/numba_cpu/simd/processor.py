@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from typing import Any
 
 from llvmlite import ir
@@ -10,20 +9,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from brfkit.backends.numba_cpu.simd.vectors import INT32, Mask
-
-X86 = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
-INT8 = ir.IntType(8)
-INT64 = ir.IntType(64)
-_FLUSH = 0x8040  # bits of MXCSR: results and operands below the normal range count as 0
-
-
-def _control(builder: Any, instruction: str, place: Any) -> None:
-    pointer = INT8.as_pointer()
-    function = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(ir.VoidType(), [pointer]), f"llvm.x86.sse.{instruction}"
-    )
-    builder.call(function, [builder.bitcast(place, pointer)])
+from brfkit.backends.numba_cpu import emit
+from brfkit.backends.numba_cpu.emit import INT32
+from brfkit.backends.numba_cpu.simd.vectors import Mask
 
 
 @intrinsic
@@ -35,14 +23,7 @@ def flush_denormals(typingctx: Any) -> Any:
     """
 
     def codegen(context: Any, builder: Any, sig: Any, args: tuple) -> Any:
-        place = cgutils.alloca_once(builder, INT32, zfill=True)
-        if X86:
-            _control(builder, "stmxcsr", place)
-        before = builder.load(place)
-        if X86:
-            builder.store(builder.or_(before, INT32(_FLUSH)), place)
-            _control(builder, "ldmxcsr", place)
-        return before
+        return emit.flush_denormals(builder, cgutils.alloca_once(builder, INT32))
 
     return types.uint32(), codegen
 
@@ -54,9 +35,7 @@ def restore_denormals(typingctx: Any, before: Any) -> Any:
         return None
 
     def codegen(context: Any, builder: Any, sig: Any, args: tuple) -> Any:
-        if X86:
-            place = cgutils.alloca_once_value(builder, args[0])
-            _control(builder, "ldmxcsr", place)
+        emit.restore_denormals(builder, cgutils.alloca_once(builder, INT32), args[0])
         return context.get_dummy_value()
 
     return types.none(types.uint32), codegen
@@ -67,11 +46,7 @@ def bits(typingctx: Any, mask: Any) -> Any:
     """The mask as an integer, lane 0 the lowest bit (uint64)."""
     if not isinstance(mask, Mask):
         return None
-
-    def codegen(context: Any, builder: Any, sig: Any, args: tuple) -> Any:
-        return builder.zext(builder.bitcast(args[0], ir.IntType(mask.lanes)), INT64)
-
-    return types.uint64(mask), codegen
+    return types.uint64(mask), lambda context, builder, sig, args: emit.mask_bits(builder, mask.lanes, args[0])
 
 
 @intrinsic

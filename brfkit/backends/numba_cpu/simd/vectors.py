@@ -10,7 +10,7 @@ from numba import types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
-INT32 = ir.IntType(32)
+from brfkit.backends.numba_cpu import emit
 
 
 class Vec(types.Type):
@@ -31,12 +31,8 @@ class Mask(types.Type):
         super().__init__(name=f"Mask({dtype}, {lanes})")
 
 
-def element(dtype: types.Float) -> ir.Type:
-    return ir.FloatType() if dtype == types.float32 else ir.DoubleType()
-
-
 def llvm_type(vec: Vec | Mask) -> ir.VectorType:
-    return ir.VectorType(ir.IntType(1) if isinstance(vec, Mask) else element(vec.dtype), vec.lanes)
+    return ir.VectorType(emit.INT1, vec.lanes) if isinstance(vec, Mask) else emit.vector_type(vec)
 
 
 @register_model(Vec)
@@ -90,28 +86,7 @@ def broadcast(typingctx: Any, value: Any, lanes: Any) -> Any:
         return None
     vec = Vec(value, lanes_of(lanes))
 
-    def codegen(context: Any, builder: Any, sig: Any, args: tuple) -> Any:
-        undef = ir.Constant(llvm_type(vec), ir.Undefined)
-        first = builder.insert_element(undef, args[0], INT32(0))
-        mask = ir.Constant(ir.VectorType(INT32, vec.lanes), [0] * vec.lanes)
-        return builder.shuffle_vector(first, undef, mask)
-
-    return vec(value, lanes), codegen
-
-
-def splat(vec: Vec, value: float) -> ir.Constant:
-    return ir.Constant(llvm_type(vec), [ir.Constant(element(vec.dtype), value)] * vec.lanes)
-
-
-def call(builder: Any, name: str, result: ir.Type, args: list[Any]) -> Any:
-    """Call an external function or LLVM intrinsic, declared once per module."""
-    known = builder.module.globals.get(name)
-    declared = known or ir.Function(builder.module, ir.FunctionType(result, [a.type for a in args]), name)
-    return builder.call(declared, args)
-
-
-def fused(builder: Any, vec: Vec, a: Any, b: Any, c: Any) -> Any:
-    return call(builder, f"llvm.fmuladd.v{vec.lanes}f{vec.dtype.bitwidth}", llvm_type(vec), [a, b, c])
+    return vec(value, lanes), lambda context, builder, sig, args: emit.broadcast(builder, vec, args[0])
 
 
 @intrinsic
@@ -119,22 +94,14 @@ def fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
     """``a * b + c``, rounded once where the processor can."""
     if not (isinstance(a, Vec) and a == b == c):
         return None
-
-    def codegen(context: Any, builder: Any, sig: Any, args: tuple) -> Any:
-        return fused(builder, a, *args)
-
-    return a(a, a, a), codegen
+    return a(a, a, a), lambda context, builder, sig, args: emit.fused(builder, a, *args)
 
 
 def _unary_llvm(name: str, doc: str) -> Any:
     def unary(typingctx: Any, x: Any) -> Any:
         if not isinstance(x, Vec):
             return None
-
-        def codegen(context: Any, builder: Any, sig: Any, args: tuple) -> Any:
-            return call(builder, f"llvm.{name}.v{x.lanes}f{x.dtype.bitwidth}", llvm_type(x), list(args))
-
-        return x(x), codegen
+        return x(x), lambda context, builder, sig, args: emit.unary(builder, x, name, args[0])
 
     unary.__name__ = f"v{name}"
     unary.__doc__ = doc
