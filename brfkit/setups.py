@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from typing import TypeAlias, TypedDict
+from pathlib import Path
+from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from brfkit.backends import get_backend
 from brfkit.backends.base import Backend
+from brfkit.checkpoints.lstm import LstmCheckpoint, open_lstm
 from brfkit.data import Dataset, DataSpec, DenseSplit, Request, Split
 from brfkit.errors import BrfkitError
 from brfkit.events import Events
 from brfkit.network import Network, Weights
+from brfkit.runs.config import LSTM, Config
 from brfkit.runs.datasets import load_dataset
 from brfkit.task import Task
 from brfkit.trained import NetworkLike, PathLike, TrainedNetwork, as_network
@@ -146,22 +149,48 @@ def set_up(
     threads: int | None = None,
     data_dir: PathLike | None = None,
     seed: int = 0,
+    baseline: bool = False,
 ) -> Setup:
     """Get network, samples and backend ready; for the arguments see :class:`SetupOptions` and :func:`load_data`.
 
     Args:
         dtype: float32 or float64, of the computation.
+        baseline: whether the path of an LSTM will do, which has outputs, and no neurons to look into.
 
     Raises:
         BrfkitError: network or data cannot be read, or do not fit each other.
     """
-    trained = as_network(source, neuron)
+    lstm = None
+    if baseline and not isinstance(source, TrainedNetwork):
+        lstm = open_lstm(source)
+    if lstm is not None:
+        trained, computing = _baseline(lstm, Path(source), neuron, backend)  # type: ignore[arg-type]
+    else:
+        trained, computing = as_network(source, neuron), _backend(backend, threads)
     task = _task(trained, dataset)
-    computing = _backend(backend, threads)
     data = load_data(
         trained, dataset, split=split, samples=samples, permutation=permutation, data_dir=data_dir, seed=seed
     )  # fmt: skip
     return Setup(trained, trained.cast(dtype), data, data.split(split), task, computing)
+
+
+def _baseline(
+    found: LstmCheckpoint, path: Path, neuron: str | None, backend: str | Backend
+) -> tuple[TrainedNetwork, Backend]:
+    """An LSTM in the place of a network, and what computes it."""
+    if neuron not in (None, LSTM):
+        raise BrfkitError(f"{path} holds an LSTM, not {neuron}; leave --neuron out")
+    if backend not in ("auto", "torch"):
+        name = backend if isinstance(backend, str) else backend.name
+        raise BrfkitError(f"an LSTM is computed by torch, not by {name}; leave --backend out")
+    from brfkit.baseline import LstmBackend  # torch is imported with it
+
+    network: Any = found.network  # has what evaluation asks of a network
+    stored = found.meta.get("config")
+    config = None if stored is None else Config.from_dict(stored)
+    task, data = (None, None) if config is None else (config.task, config.data)
+    name = path.resolve().stem
+    return TrainedNetwork(network, found.weights, task, data, name, found.meta, found.extra, path), LstmBackend()
 
 
 def _backend(backend: str | Backend, threads: int | None) -> Backend:

@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("training",),
     ("setups",),
     ("trained",),
-    ("runs", "torch_modules"),
+    ("runs", "torch_modules", "baseline"),
     ("checkpoints",),
     ("nn", "evaluation", "cost"),
     ("simulation", "task", "spectrum"),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from brfkit.checkpoints.native import LSTM_FORMAT
+from brfkit.checkpoints.native import LSTM_FORMAT, RUN_FILES
 from brfkit.checkpoints.schema import DOCUMENT, LSTM, check_meta
 from brfkit.errors import BrfkitError
 from brfkit.io.atomic import PathLike, atomic_write, read_stored_zip
@@ -20,6 +21,21 @@ from brfkit.io.schema import check_values
 from brfkit.io.text import visible
 
 _META, _EXTRA = "meta", "extra/"
+
+
+@dataclass(frozen=True)
+class LstmLayer:
+    """Name and size of a layer of LSTM cells.
+
+    Attributes:
+        name: ``hidden0``, ``hidden1``, …
+        units: cells.
+        neuron: ``lstm``.
+    """
+
+    name: str
+    units: int
+    neuron: str = "lstm"
 
 
 @dataclass(frozen=True)
@@ -36,6 +52,15 @@ class LstmNetwork:
     hidden: tuple[int, ...]
     outputs: int
     spiking_layers: tuple[()] = ()
+
+    @property
+    def layers(self) -> tuple[LstmLayer, ...]:
+        """The layers of cells, without the readout."""
+        return tuple(LstmLayer(f"hidden{index}", cells) for index, cells in enumerate(self.hidden))
+
+    def check(self, weights: Mapping[str, NDArray]) -> None:
+        """Refuse weights that are not those of this network."""
+        _check_weights(self, weights)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of every weight; the four gates of a layer of H cells stand one below the other (4 H)."""
@@ -92,6 +117,44 @@ def load_lstm(path: PathLike) -> tuple[dict[str, NDArray], dict[str, Any], dict[
     except BrfkitError as error:
         raise BrfkitError(f"{path} is no checkpoint of an LSTM: {visible(str(error)[:400])}") from None
     return {name: arrays[name] for name in network.shapes()}, document["meta"], extra
+
+
+@dataclass(frozen=True)
+class LstmCheckpoint:
+    """What a file of an LSTM holds: its network, weights, plain values and further arrays."""
+
+    network: LstmNetwork
+    weights: dict[str, NDArray]
+    meta: dict[str, Any]
+    extra: dict[str, NDArray]
+
+
+def open_lstm(path: PathLike) -> LstmCheckpoint | None:
+    """The LSTM in a run folder (``best.npz``, else ``last.npz``) or file; None where there is something else.
+
+    Raises:
+        BrfkitError: it is one, and damaged.
+    """
+    place = Path(path)
+    files = [place / name for name in RUN_FILES] if place.is_dir() else [place]
+    file = next((file for file in files if file.is_file()), None)
+    if file is None or not _is_lstm(file):
+        return None
+    weights, meta, extra = load_lstm(file)
+    cells = [len(weights[name]) // 4 for name in weights if name.endswith(".bias_ih")]
+    outputs = len(weights["readout.bias"])
+    return LstmCheckpoint(
+        LstmNetwork(weights["hidden0.weight_ih"].shape[1], tuple(cells), outputs), weights, meta, extra
+    )  # fmt: skip
+
+
+def _is_lstm(file: Path) -> bool:
+    """Whether the file says that it is one; any other kind of file says no."""
+    try:
+        text = npy_array(read_stored_zip(file)[f"{_META}.npy"], "the meta text", "S")
+        return bool(parse_json(text.item().decode("utf-8"), "the meta text").get("format") == LSTM_FORMAT)
+    except (BrfkitError, KeyError, ValueError):
+        return False
 
 
 def _document(text: NDArray | None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from brfkit.backends.base import Backend
+from brfkit.baseline import LstmBackend
 from brfkit.checkpoints.schema import RESUMED, TRAINER
 from brfkit.data import Dataset
 from brfkit.data.checks import check_trainable
@@ -31,7 +32,7 @@ from brfkit.runs.provenance import collect
 from brfkit.trained import TrainedNetwork
 from brfkit.training.distributed import World
 from brfkit.training.divergence import DivergedError
-from brfkit.training.lstm import LstmBackend, LstmTrainer, build_lstm
+from brfkit.training.lstm import LstmTrainer, build_lstm
 from brfkit.training.spectrum import initialise_omega
 from brfkit.training.start import starting_weights
 from brfkit.training.tensorboard import Board

@@ -4,13 +4,17 @@ import numpy as np
 import pytest
 import torch
 
+from brfkit.analysis.network.evaluate import evaluate
+from brfkit.analysis.network.inspect.inspection import inspect
+from brfkit.analysis.network.robustness import robustness
 from brfkit.backends import get_backend
+from brfkit.baseline import run_lstm
 from brfkit.checkpoints.lstm import LstmNetwork, load_lstm, save_lstm
 from brfkit.checkpoints.native import open_checkpoint
 from brfkit.errors import BrfkitError
 from brfkit.runs.metrics import read_metrics
 from brfkit.runs.resolve import resolve
-from brfkit.training.lstm import build_lstm, run_lstm
+from brfkit.training.lstm import build_lstm
 from brfkit.training.run import train
 
 SMALL = {
@@ -72,6 +76,33 @@ def test_run_learns_without_spikes_and_resumes(tmp_path):
         a, b = load_lstm(tmp_path / "a" / name), load_lstm(tmp_path / "b" / name)
         for key in a[0]:
             np.testing.assert_array_equal(a[0][key], b[0][key], err_msg=key)
+
+
+def test_evaluation_and_robustness_are_those_of_the_run(tmp_path):
+    """The figures of the run at its best epoch again, by the functions that evaluate spiking networks."""
+    config = resolve("tones", "lstm", overrides=SMALL)
+    found = train(config, tmp_path / "run", get_backend("torch", threads=1))
+    again = evaluate(tmp_path / "run", samples=40)
+    assert (again.neuron, again.backend, again.samples) == ("lstm", "torch", 40)
+    assert again.accuracy == found.test_accuracy
+    assert again.loss == pytest.approx(found.test_loss, rel=1e-6)
+    assert (again.spikes_per_sample, again.firing_rate) == (0.0, 0.0)
+    assert again.parameters == found.parameters
+    noisy = robustness(tmp_path / "run", "input-noise", levels=(0.0, 50.0), repeats=2, samples=40)
+    assert noisy.mean("accuracy")[0] == found.test_accuracy
+    assert noisy.mean("loss")[1] > noisy.mean("loss")[0]
+    assert noisy.neuron == "lstm"
+    wide = evaluate(tmp_path / "run", samples=40, dtype="float64", neuron="lstm")
+    assert wide.loss == pytest.approx(again.loss, rel=1e-4)
+    for wrong, reason in (
+        (lambda: robustness(tmp_path / "run", "spike-deletion"), "takes input-noise, missing-channels"),
+        (lambda: evaluate(tmp_path / "run", backend="numba"), "computed by torch"),
+        (lambda: evaluate(tmp_path / "run", neuron="brf"), "holds an LSTM, not brf"),
+        (lambda: evaluate(tmp_path / "run", "ecg"), "labels per step"),
+        (lambda: inspect(tmp_path / "run"), "this is an LSTM, a baseline without spikes"),
+    ):
+        with pytest.raises(BrfkitError, match=reason):
+            wrong()
 
 
 def test_truncated_windows_carry_the_state(tmp_path):

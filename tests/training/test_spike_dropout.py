@@ -8,11 +8,12 @@ import torch
 
 from brfkit.backends import get_backend
 from brfkit.backends.torch_bptt import run_layer
+from brfkit.baseline import LstmBackend
 from brfkit.data import load
 from brfkit.errors import BrfkitError
 from brfkit.runs.metrics import TRAIN, read_metrics
 from brfkit.runs.resolve import resolve
-from brfkit.training.lstm import LstmBackend, LstmTrainer, build_lstm
+from brfkit.training.lstm import LstmTrainer, build_lstm
 from brfkit.training.regularise import drop_spikes
 from brfkit.training.run import train
 from brfkit.training.totals import Totals

@@ -66,7 +66,8 @@ def evaluate(
     Raises:
         BrfkitError: network or data cannot be read or do not fit each other, or there are no samples.
     """
-    setup = set_up(network, dataset, split=split, samples=limit_test if samples is None else samples, **options)
+    count = limit_test if samples is None else samples
+    setup = set_up(network, dataset, split=split, samples=count, baseline=True, **options)
     found = evaluate_weights(
         setup.network, setup.weights, setup.split, setup.task, setup.backend, batch_size=batch_size, progress=progress
     )

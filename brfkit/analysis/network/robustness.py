@@ -14,6 +14,7 @@ from brfkit.analysis.network.perturbations.registry import Perturbation, Streams
 from brfkit.errors import BrfkitError
 from brfkit.evaluation import evaluate
 from brfkit.io.atomic import PathLike, atomic_write
+from brfkit.runs.config import LSTM
 from brfkit.setups import DataLike, Setup, SetupOptions, set_up
 from brfkit.task import LAST
 from brfkit.trained import NetworkLike
@@ -21,6 +22,8 @@ from brfkit.trained import NetworkLike
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+# What disturbs the input alone, and so any network.
+OF_INPUT = ("input-noise", "missing-channels", "missing-span", "time-warping")
 COLUMNS = ("level", "repeat", "samples", "accuracy", "loss", "spikes_per_sample", "seconds")
 
 
@@ -148,7 +151,9 @@ def robustness(
         raise BrfkitError(f"repeats must be at least 1, not {repeats}")
     for level in wanted:
         kind.check(level)
-    setup, seed = set_up(network, dataset, samples=samples, **options), options.get("seed", 0)
+    setup, seed = set_up(network, dataset, samples=samples, baseline=True, **options), options.get("seed", 0)
+    if setup.neuron == LSTM and kind.name not in OF_INPUT:
+        raise BrfkitError(f"{kind.name} is defined for spiking networks; an LSTM takes {', '.join(OF_INPUT)}")
     runs = [(level, repeat) for level in wanted for repeat in range(repeats if kind.random and level else 1)]
     total = len(runs) * len(setup.split)
     chance = most_frequent(setup)
