@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import io
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -22,6 +22,7 @@ COMMANDS = {
     "stability": "The ω–b plane: where a resonator diverges, in theory and simulated.",
     "train": "Train a recurrent spiking network by BPTT.",
     "sweep": "Hyper-parameter studies on Optuna.",
+    "presets": "List the presets of training settings, or show one of them.",
     "evaluate": "Accuracy, loss and spikes of a trained network on the test set.",
     "landscape": "The error surface around a trained network.",
     "robustness": "Accuracy of a trained network that is disturbed more and more.",
@@ -74,36 +75,53 @@ def cli() -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point of ``brfkit``: runs a command and turns what goes wrong into one line and an exit code."""
-    arguments = sys.argv[1:] if argv is None else argv
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # Greek letters on a terminal that has none
-    sys.exit(run(arguments))
+    from brfkit.cli.streams import prepare_streams
+
+    prepare_streams()
+    sys.exit(run(sys.argv[1:] if argv is None else argv))
 
 
 def run(arguments: list[str]) -> int:
-    """Exit code of a command: 0 done, 2 wrong usage, 1 anything else, 130 interrupted."""
+    """Exit code of a command: 0 done, 2 wrong usage, 1 anything else, 130 interrupted, 143 terminated."""
+    from brfkit.cli.signals import signals_received
+
+    with signals_received() as received:
+        try:
+            _check_folder()
+            result = cli.main(args=arguments, prog_name="brfkit", standalone_mode=False)
+            return result if isinstance(result, int) else 0
+        except click.exceptions.Exit as stop:
+            return stop.exit_code
+        except (click.Abort, KeyboardInterrupt) as stop:
+            if isinstance(stop.__context__, EOFError):  # click takes the end of any file for the user's wish to stop
+                return _failed(stop.__context__, arguments)
+            click.echo(received.text, err=True)
+            return received.exit_code
+        except click.ClickException as error:
+            error.message = visible(error.message, keep="\n")  # type: ignore[misc]
+            error.show()
+            return error.exit_code
+        except Exception as error:
+            return _failed(error, arguments)
+
+
+def _check_folder() -> None:
     try:
-        result = cli.main(args=arguments, prog_name="brfkit", standalone_mode=False)
-        return result if isinstance(result, int) else 0
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
-    except click.Abort:
-        click.echo("Interrupted.", err=True)
-        return 130
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read the output has gone
-        return 1
-    except Exception as error:
-        if "--debug" in arguments:
-            raise
-        text = f"unexpected {type(error).__name__}: {error} (--debug shows where)"
-        if isinstance(error, BrfkitError):
-            text = str(error)
-        elif isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("brfkit"):
-            text = f"this needs the package {error.name}, which is not installed; pip install {error.name}"
-        click.echo(f"Error: {visible(' '.join(text.split()))}", err=True)
-        return 1
+        Path.cwd()
+    except OSError:
+        raise BrfkitError("the current folder does not exist any more; change to another one") from None
+
+
+def _failed(error: BaseException, arguments: list[str]) -> int:
+    """Say in one line what went wrong; the exit code."""
+    if "--debug" in arguments:
+        raise error
+    text = f"unexpected {type(error).__name__}: {error} (--debug shows where)"
+    if isinstance(error, BrfkitError):
+        text = str(error)
+    elif isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("brfkit"):
+        text = f"this needs the package {error.name}, which is not installed; pip install {error.name}"
+    elif isinstance(error, MemoryError):
+        text = "there is not enough memory for this"
+    click.echo(f"Error: {visible(' '.join(text.split()))}", err=True)
+    return 1

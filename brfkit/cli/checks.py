@@ -74,6 +74,15 @@ def settings(given: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
+def refuse_twice(ctx: click.Context, texts: tuple[str, ...], varied: str | None = None) -> None:
+    """Refuse a name that is given more than once: by its option, by ``--set NAME=VALUE`` or by ``--vary`` (`varied`)."""
+    names = [text.partition("=")[0].replace("-", "_") for text in texts] + ([varied] if varied else [])
+    for name in names:
+        own = ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        if names.count(name) + own > 1:
+            raise click.UsageError(f"{name} is given twice.", ctx)
+
+
 def constant(name: str, text: str) -> float:
     """The number that --set gives to a constant."""
     try:

@@ -5,12 +5,14 @@ Command modules use :func:`cli_command`, :func:`cli_group` and :func:`option` in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import click
 import rich_click
 from rich_click import RichHelpConfiguration, RichOptionPanel
+
+from brfkit.cli.display import note
 
 # Headings of the options that several commands share.
 DATA, COMPUTING, OUTPUT, GENERAL = "Data", "Computing", "Output", "General"
@@ -60,11 +62,11 @@ def given(ctx: click.Context, name: str) -> bool:
     return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
 
 
-def note(text: str) -> None:
-    """One line on stderr about something that the user may not expect."""
-    from brfkit.io.text import visible
-
-    click.echo(visible(f"note: {text}"), err=True)
+def refuse_given(ctx: click.Context, names: Iterable[str], why: str) -> None:
+    """Refuse the first of the parameters that was set on the command line: "--NAME `why`"."""
+    for one in ctx.command.params:
+        if isinstance(one, Option) and one.name in names and given(ctx, one.name):
+            raise click.UsageError(f"{one.flag} {why}.", ctx)
 
 
 def check_effects(ctx: click.Context) -> None:

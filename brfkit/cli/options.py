@@ -13,8 +13,9 @@ import click
 
 from brfkit.cli.checks import PICTURES, integer, suffix
 from brfkit.cli.command import COMPUTING, DATA, GENERAL, OUTPUT, option
+from brfkit.cli.display import console, say
 from brfkit.cli.parameters import CheckpointPath, DatasetName, NeuronName
-from brfkit.io.text import markup, visible
+from brfkit.io.text import visible
 from brfkit.neurons import NEURONS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -252,32 +253,26 @@ def plain(value: Any) -> Any:
     return value
 
 
-def say(text: object, err: bool = False) -> None:
-    """A line of text that may hold names from files."""
-    click.echo(visible(text, keep="\n\t"), err=err)
-
-
 def print_json(values: Mapping[str, Any]) -> None:
     click.echo(json.dumps(plain(values)))
 
 
 def print_table(title: str, rows: Mapping[str, Any]) -> None:
     """A two-column table on stdout."""
-    from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=markup(title), show_header=False, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table = Table(title=title, show_header=False, title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for key, value in rows.items():
-        table.add_row(markup(key), markup(number(value)))
-    Console().print(table)
+        table.add_row(key, number(value))
+    console().print(table)
 
 
 def print_written(files: Sequence[str]) -> None:
     """Names of the files that a command has written."""
     if files:
-        click.echo(f"written: {visible(', '.join(map(str, files)))}")
+        say(f"written: {', '.join(map(str, files))}")
 
 
 def number(value: Any) -> str:

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import click
-
+from brfkit.cli.display import say
 from brfkit.io.text import visible
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -30,7 +29,7 @@ def progress(label: str, unit: str) -> Iterator[Callable[[int, int], None]]:
         nonlocal last
         if done < total and time.monotonic() - last >= SECONDS_BETWEEN_LINES:
             last = time.monotonic()
-            click.echo(f"{label}: {done} of {total} {unit}", err=True)
+            say(f"{label}: {done} of {total} {unit}", err=True)
 
     yield advance
 
@@ -59,7 +58,7 @@ def _bar() -> Any:
         MofNCompleteColumn(),
         Rate(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         console=Console(stderr=True),
     )
 
@@ -81,7 +80,7 @@ class TrainingProgress:
 
         self._spiking = trainer.config.network.neuron != LSTM
         if epoch:
-            click.echo(f"resumed after epoch {epoch}", err=True)
+            say(f"resumed after epoch {epoch}", err=True)
         if self._terminal:
             self._bar = _bar()
             self._task = self._bar.add_task("training", total=epochs * self._steps, unit="steps", note="")
@@ -101,7 +100,7 @@ class TrainingProgress:
             self._bar.update(self._task, note=f"epoch {row.epoch}  {parts[-1]}  best {best}")
         elif time.monotonic() - self._last >= SECONDS_BETWEEN_LINES or self._epoch in (0, self._epochs):
             self._last = time.monotonic()
-            click.echo(f"epoch {self._epoch}/{self._epochs}: {'; '.join(parts)}; best epoch {best}", err=True)
+            say(f"epoch {self._epoch}/{self._epochs}: {'; '.join(parts)}; best epoch {best}", err=True)
         self._tell_of_silence(by_split.get("train"))
 
     def _tell_of_silence(self, row: Any) -> None:
@@ -116,7 +115,7 @@ class TrainingProgress:
         if self._bar is not None:
             self._bar.console.print(text, highlight=False, markup=False)
         else:
-            click.echo(text, err=True)
+            say(text, err=True)
 
     def close(self) -> None:
         if self._bar is not None:

@@ -28,12 +28,14 @@ from brfkit.runs.config import Config, is_lstm
 from brfkit.runs.config_files import read_config_file
 from brfkit.runs.metrics import Row, read_metrics, write_metrics
 from brfkit.runs.schema import SCHEMAS
+from brfkit.runs.settings import differences, short
 
 CONFIG, METRICS, RESULT, PROVENANCE = "config.json", "metrics.csv", "result.json", "run.json"
 BEST, LAST = RUN_FILES
 PREVIOUS = "previous.npz"  # the last checkpoint but one, in case the last is damaged
 CURVE, REPORT, LOCK = "learning_curve.png", "report.html", "run.lock"
 KEPT, KEPT_NAME = "weights", re.compile(r"epoch-(\d+)\.npz")
+EXTENDABLE = ("training.epochs", "training.patience")  # what may change where a run is resumed
 LOGS = "events.out.tfevents.*"
 
 
@@ -98,7 +100,23 @@ class RunFolder:
 
     def holds_this_run(self) -> bool:
         """Whether the configuration in the folder is this one (keys that it does not name have their defaults)."""
-        return self.has(CONFIG) and RunFolder(self.path).config == self.config
+        return self.has(CONFIG) and not differences(RunFolder(self.path).config, self.config)
+
+    def extension(self) -> list[tuple[str, Any, Any]]:
+        """What this configuration changes of the run in the folder where that only extends it: epochs and patience.
+
+        Raises:
+            BrfkitError: it changes more, which is named.
+        """
+        changed = differences(RunFolder(self.path).config, self.config)
+        if any(key not in EXTENDABLE for key, _, _ in changed):
+            shown = [f"{key} is {short(old)} there and {short(new)} here" for key, old, new in changed]
+            more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
+            raise BrfkitError(
+                f"{self.path} holds a run with other settings: {', '.join(shown[:3])}{more}; "
+                "resume it without them, or use another folder"
+            )
+        return changed
 
     def provenance(self) -> dict[str, Any]:
         """What :func:`brfkit.runs.provenance.collect` found when the run began; empty where the folder has none."""
@@ -140,10 +158,7 @@ class RunFolder:
         """
         present = self.present()
         if present and resume:
-            if not self.holds_this_run():
-                raise BrfkitError(
-                    f"{self.path} holds a run with other settings; resume it with those, or use another folder"
-                )
+            self._extend()
             return
         if present and not force:
             raise BrfkitError(
@@ -158,8 +173,23 @@ class RunFolder:
                     old.unlink()
         except OSError as error:
             raise self._unusable(error) from None
-        with atomic_write(self.path / CONFIG, "w", force=True) as stream:
-            stream.write(json.dumps(self.config.to_dict(), indent=1) + "\n")
+        self._write_json(CONFIG, self.config.to_dict())
+
+    def _extend(self) -> None:
+        changed = self.extension()
+        if not changed:
+            return
+        rows = self.metrics()
+        done = rows[-1].epoch if rows else 0
+        if self.config.training.epochs < done:
+            raise BrfkitError(
+                f"{self.path} has trained {done} epochs; training.epochs cannot be {self.config.training.epochs}"
+            )
+        extended = self.provenance().get("extended", [])
+        step = {"after_epoch": done, **{key: [old, new] for key, old, new in changed}}
+        self.write_provenance({**self.provenance(), "extended": [*extended, step]})
+        (self.path / RESULT).unlink(missing_ok=True)
+        self._write_json(CONFIG, self.config.to_dict())
 
     @contextmanager
     def lock(self) -> Iterator[None]:

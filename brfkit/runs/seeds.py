@@ -78,11 +78,11 @@ def run_seeds(
     for folder in folders if check else ():  # before the first of them takes its time
         if folder.present() and not resume and not force:
             raise BrfkitError(f"{folder.path} holds a run already; use --resume to go on, --force to overwrite")
-        if folder.present() and resume and not folder.holds_this_run():
-            raise BrfkitError(f"{folder.path} holds a run with other settings; resume it with those")
+        if folder.present() and resume:
+            folder.extension()
     results = []
     for folder in folders:
-        done = folder.result() if resume else {}
+        done = folder.result() if resume and folder.holds_this_run() else {}
         results.append(done or run_one(folder.config, folder.path, resume))
     return results
 

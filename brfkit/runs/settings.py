@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from brfkit.errors import BrfkitError
+from brfkit.io.arrays import is_path
 
 _KEY = "setting"
 _INT_MAX = 2**31 - 1
@@ -153,13 +155,20 @@ def check_section(section: str, values: Any) -> None:
             one.setting.check(one.key, value)
 
 
-def differences(one: Any, other: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Keys in which two configurations differ, with both values."""
+def differences(one: Any, other: Any) -> list[tuple[str, Any, Any]]:
+    """Keys in which two configurations differ, with both values. The path of a data set may be relative in one."""
     ours, theirs = one.to_dict(), other.to_dict()
+    found = []
     for section, values in ours.items():
         for name, value in values.items():
-            if theirs[section][name] != value:
-                yield f"{section}.{name}", value, theirs[section][name]
+            against = theirs[section][name]
+            if value != against and not (name == "dataset" and _same_file(value, against)):
+                found.append((f"{section}.{name}", value, against))
+    return found
+
+
+def _same_file(one: str, other: str) -> bool:
+    return is_path(one) and is_path(other) and Path(one).absolute() == Path(other).absolute()
 
 
 def short(value: Any) -> str:

@@ -26,9 +26,10 @@ from brfkit.io.schema import check_values
 from brfkit.memory import peak_bytes
 from brfkit.runs.config import Config, is_lstm
 from brfkit.runs.datasets import load_dataset, split_validation
-from brfkit.runs.folder import BEST, CONFIG, LAST, PROVENANCE, RunFolder, Stored
+from brfkit.runs.folder import BEST, CONFIG, EXTENDABLE, LAST, PROVENANCE, RunFolder, Stored
 from brfkit.runs.metrics import TEST, Row, best_epoch, stop_epoch
 from brfkit.runs.provenance import collect
+from brfkit.runs.settings import differences
 from brfkit.trained import TrainedNetwork
 from brfkit.training.distributed import World
 from brfkit.training.divergence import DivergedError
@@ -146,7 +147,7 @@ def train(
     if world.first:
         for note in notes:
             log.warning("%s", note)
-    trainer, origin = _make_trainer(config, dataset, backend, world, resume and bool(folder.resumable()))
+    trainer, origin = make_trainer(config, dataset, backend, world, resume and bool(folder.resumable()))
     with folder.lock() if world.first else nullcontext():
         if world.first:  # not before the data are there
             folder.prepare(resume, force)
@@ -180,7 +181,7 @@ def _quiet_collector() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _make_trainer(
+def make_trainer(
     config: Config, dataset: Dataset, backend: Backend, world: World, resumed: bool
 ) -> tuple[Trainer, dict[str, Any]]:
     """The trainer with initial weights, which are replaced where the run is resumed, and where these come from."""
@@ -249,12 +250,13 @@ class _Epochs:
             check_values(stored.meta["trainer"], TRAINER, "its state of the training", required=("optimizer", "epoch"))
             config = Config.from_dict(stored.meta["config"])
             rows = [Row.from_values(values) for values in stored.meta["rows"]]
-            if config == self.config:
+            same = all(key in EXTENDABLE for key, _, _ in differences(config, self.config))
+            if same:
                 self.trainer.restore(stored.weights, stored.extra, stored.meta["trainer"])
         except (BrfkitError, KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             reason = error if isinstance(error, BrfkitError) else repr(error)
             raise BrfkitError(f"{self.folder / name} cannot be resumed from ({reason})") from None
-        if config != self.config:
+        if not same:
             raise _OtherRunError(f"{self.folder / name} was written by a run with other settings than {CONFIG} says")
         self.rows, self.saved = rows, len(rows)
 

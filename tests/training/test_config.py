@@ -174,7 +174,7 @@ def test_distributions_in_any_form(text):
 
 def test_differences_name_keys():
     one, other = resolve("ecg", "brf"), resolve("ecg", "brf", overrides={"training": {"epochs": 3}})
-    assert list(differences(one, other)) == [("training.epochs", 400, 3)]
+    assert differences(one, other) == [("training.epochs", 400, 3)]
 
 
 def test_merge_keeps_what_is_not_named():

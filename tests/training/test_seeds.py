@@ -74,7 +74,7 @@ def test_finished_seeds_are_skipped_and_others_refused(tmp_path):
     assert made[2:] == [(1, "seed-1", True), (2, "seed-2", True)]
     assert [r["spikes_per_sample"] for r in results] == [0.0, 10.0, 20.0]
     with pytest.raises(BrfkitError, match="other settings"):
-        run_seeds(small(epochs=9), tmp_path, [3, 0], run_one, resume=True, force=False)
+        run_seeds(small(learning_rate=0.3), tmp_path, [3, 0], run_one, resume=True, force=False)
     run_seeds(small(epochs=9), tmp_path, [0], run_one, resume=False, force=True)
     assert made[-1] == (0, "seed-0", False)
 

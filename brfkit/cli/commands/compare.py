@@ -8,6 +8,7 @@ import click
 
 from brfkit.cli.checks import suffix
 from brfkit.cli.command import OUTPUT, cli_command, option
+from brfkit.cli.display import console
 from brfkit.cli.options import check_outputs, common, output, print_json, print_written, split
 from brfkit.cli.parameters import CheckpointPath
 
@@ -62,6 +63,9 @@ def command(runs: tuple[str, ...], as_json: bool, split: str, labels: tuple[str,
     from brfkit.io.atomic import atomic_path, atomic_write
     from brfkit.io.text import visible
 
+    twice = next((label for label in labels if labels.count(label) > 1), None)
+    if twice is not None:
+        raise click.UsageError(f"label {twice!r} is given twice; each group has its own.")
     out, curves, plot, force = (options[name] for name in ("out", "curves", "plot", "force"))
     written = check_outputs(force, *out, curves, plot)
     comparison = compare(runs, split=split, labels=labels)
@@ -101,12 +105,11 @@ def _to_dict(comparison: Any) -> dict[str, Any]:
 
 
 def _report(comparison: Any, written: list[str], columns: list[str] | None) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from brfkit.analysis.runs.columns import NAMES
     from brfkit.analysis.runs.tables import caption, cells
-    from brfkit.io.text import markup, visible
+    from brfkit.io.text import visible
 
     chosen = NAMES if columns is None else columns
     rows = cells(comparison, chosen)
@@ -115,10 +118,10 @@ def _report(comparison: Any, written: list[str], columns: list[str] | None) -> N
         for name in names:
             table.add_column(name, justify="left" if name == names[0] else "right", no_wrap=True)
         for row in rows:
-            table.add_row(*(markup(row[name]) for name in names))
-        wanted = Console(width=1000).measure(table).maximum
+            table.add_row(*(row[name] for name in names))
+        wanted = console(width=1000).measure(table).maximum
         # A file gets lines as long as the table needs; a terminal has its width.
-        Console(width=None if Console().is_terminal else wanted).print(table)
+        console(width=None if console().is_terminal else wanted).print(table)
         click.echo()
     click.echo(visible(caption(comparison, chosen)))
     for group in comparison.groups:

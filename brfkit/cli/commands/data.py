@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from brfkit.cli.command import OUTPUT, cli_group, option
-from brfkit.cli.options import common, data_dir, print_json, print_table, say, style
+from brfkit.cli.display import console, say
+from brfkit.cli.options import common, data_dir, print_json, print_table, style
 from brfkit.cli.parameters import DatasetName
 from brfkit.cli.progress import progress
 
@@ -40,7 +41,6 @@ def list_(data_dir: str | None, as_json: bool) -> None:
     if as_json:
         print_json({"datasets": [d.as_dict() for d in found]})
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -49,7 +49,7 @@ def list_(data_dir: str | None, as_json: bool) -> None:
     for d in found:
         sizes = (str(d.channels), str(d.steps), str(len(d.class_names)))
         table.add_row(d.name, d.title, *sizes, _STATES.get(d.state, d.state))
-    Console().print(table)
+    console().print(table)
 
 
 @command.command()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from brfkit.cli.command import cli_command
+from brfkit.cli.display import console
 from brfkit.cli.options import common, print_json
 
 
@@ -31,7 +32,6 @@ def command(as_json: bool) -> None:
 
 
 def _print(found: Mapping[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -40,7 +40,7 @@ def _print(found: Mapping[str, Any]) -> None:
     table.add_column(overflow="fold")
     for name, text in lines(found):
         table.add_row(name, Text(text))  # plain: [cuda12] is no markup
-    Console().print(table)
+    console().print(table)
 
 
 def lines(found: Mapping[str, Any]) -> list[tuple[str, str]]:

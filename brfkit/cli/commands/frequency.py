@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from brfkit.cli.checks import constant, finite, interval, values
+from brfkit.cli.checks import constant, finite, interval, refuse_twice, values
 from brfkit.cli.checks import settings as checked_settings
-from brfkit.cli.command import cli_command, option
+from brfkit.cli.command import cli_command, option, refuse_given
 from brfkit.cli.options import (
     PARTS,
     check_outputs,
@@ -78,6 +78,7 @@ def command(as_json: bool, **options: Any) -> None:
     brfkit frequency --omega 0:99 --neurons 100 --dt 0.001 --points 1000 --plot map.png --out map.csv
     brfkit frequency --neuron rf --b-offset 2 --vary dt=0.001,0.01,0.02 --plot dt.png
     """
+    _check_effects(options)
     files = check_outputs(options["force"], options["out"], options["plot"])
     responses = [(name, _respond(options, change)) for name, change in _variants(options)]
     _write(responses, options)
@@ -90,6 +91,17 @@ def command(as_json: bool, **options: Any) -> None:
     for name, response in responses:
         _report(name, response)
     print_written(files)
+
+
+def _check_effects(options: dict[str, Any]) -> None:
+    ctx = click.get_current_context()
+    varied = (options["vary"] or "").partition("=")[0].replace("-", "_")
+    name = f"no_{varied}" if varied in PARTS else varied
+    refuse_twice(ctx, options["settings"], name or None)
+    if options["measure"] == ():
+        refuse_given(ctx, ("amplitude", "duration"), "has no effect where nothing is simulated")
+    elif options["measure"] is not None and "spikes" not in options["measure"]:
+        refuse_given(ctx, ("amplitude",), "has no effect without spike trains (--measure spikes)")
 
 
 def _variants(options: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

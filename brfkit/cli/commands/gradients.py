@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from brfkit.cli.command import DATA, cli_command, option
+from brfkit.cli.display import console, say
 from brfkit.cli.options import (
     check_outputs,
     common,
@@ -19,7 +20,6 @@ from brfkit.cli.options import (
     permutation,
     print_json,
     print_written,
-    say,
     split,
 )
 from brfkit.cli.parameters import CheckpointPath, NeuronName
@@ -90,10 +90,7 @@ def command(
 
 
 def _report(flows: list[Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
-
-    from brfkit.io.text import markup
 
     table = Table(title="Gradients back through time", title_justify="left", box=None, padding=(0, 2, 0, 0))
     for name in (
@@ -112,12 +109,11 @@ def _report(flows: list[Any]) -> None:
             for layer, figures in by_layer.items():
                 shares = [f"{100 * figures[k]:.1f}" if k in figures else "" for k in ("lost_share", "exploded_share")]
                 table.add_row(
-                    markup(flow.name), markup(layer), loss,
+                    flow.name, layer, loss,
                     f"{figures['norm_first']:.3g}", f"{figures['norm_last']:.3g}",
                     f"{figures['decades_per_1000_steps']:+.2f}", *shares,
                 )  # fmt: skip
-    console = Console()
-    console.print(table)
+    console().print(table)
     for flow in flows:
         if flow.autograd_difference is not None:
             say(f"{flow.name}: {flow.autograd_difference:.1e} of the largest gradient from autograd")

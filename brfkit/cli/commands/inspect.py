@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from brfkit.cli.command import OUTPUT, cli_command, option
+from brfkit.cli.display import console, say
 from brfkit.cli.options import (
     common,
     computing,
@@ -19,7 +20,6 @@ from brfkit.cli.options import (
     number,
     output,
     print_json,
-    say,
     split,
     style,
     trained_network,
@@ -148,24 +148,21 @@ def _of_samples(
 
 
 def _report(found: Any, out: str | None, written: list[str]) -> None:
-    from rich.console import Console
     from rich.table import Table
-
-    from brfkit.io.text import markup
 
     summary = found.to_dict()
     title = f"{found.name}: {found.neuron} on {found.samples:,} {found.split} samples of {found.dataset}"
-    table = Table(title=markup(title), title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
     table.add_column()
     for name in ("accuracy", "loss", "spikes_per_sample", "parameters"):
-        table.add_row(name, markup(number(summary[name])))
+        table.add_row(name, number(summary[name]))
     for name, layer in summary["layers"].items():
         for key, value in layer.items():
-            table.add_row(markup(f"{name} {key}"), markup(_cell(value)))
+            table.add_row(f"{name} {key}", _cell(value))
     for name, figures in summary["weights"].items():
-        table.add_row(markup(name), markup("  ".join(f"{key} {value:.4g}" for key, value in figures.items())))
-    Console().print(table)
+        table.add_row(name, "  ".join(f"{key} {value:.4g}" for key, value in figures.items()))
+    console().print(table)
     if out is not None:
         say(f"written to {out}: {', '.join(written)}")
 

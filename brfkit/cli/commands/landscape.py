@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from brfkit.cli.checks import finite, suffix
-from brfkit.cli.command import COMPUTING, DATA, OUTPUT, cli_command, option
+from brfkit.cli.command import COMPUTING, DATA, OUTPUT, cli_command, option, refuse_given
+from brfkit.cli.display import say
 from brfkit.cli.options import (
     common,
     computing,
@@ -22,7 +23,6 @@ from brfkit.cli.options import (
     print_json,
     print_table,
     print_written,
-    say,
     split,
 )
 from brfkit.cli.parameters import CheckpointPath
@@ -120,6 +120,7 @@ def command(checkpoints: tuple[str, ...], as_json: bool, **options: Any) -> None
     """
     pictures = {name: options.pop(name) for name in ("plot", "html", "show", "log")}
     out = options.pop("out")
+    _check_effects(checkpoints)
     if options["line"] and pictures["html"] is not None:
         raise click.UsageError("--slice has no surface for --html; use --plot.")
     neurons = _neurons(options.pop("neuron"), len(checkpoints))
@@ -136,6 +137,25 @@ def command(checkpoints: tuple[str, ...], as_json: bool, **options: Any) -> None
     if writes:
         written = _draw(surfaces, options["force"], **pictures)
         _report(surfaces, as_json, written)
+
+
+# What a surface does not need any more.
+_FOR_NEW_SURFACES = (
+    "dataset", "neuron", "permutation", "split", "samples", "sample_seed", "points", "bound", "line", "directions",
+    "parameters", "match_loss", "match_epoch", "hessian", "out", "resume", "block", "batch_size", "dtype",
+    "worker_timeout", "backend", "threads", "seed",
+)  # fmt: skip
+
+
+def _check_effects(checkpoints: tuple[str, ...]) -> None:
+    from brfkit.analysis.landscape.store import is_surface
+    from brfkit.analysis.landscape.workers import launched
+
+    ctx = click.get_current_context()
+    if all(is_surface(checkpoint) for checkpoint in checkpoints):
+        refuse_given(ctx, _FOR_NEW_SURFACES, "has no effect on a surface, which is drawn as it is")
+    if not launched():
+        refuse_given(ctx, ("worker_timeout",), "has no effect without torchrun")
 
 
 def _neurons(given: str | None, count: int) -> Sequence[str | None]:

@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
-from brfkit.cli.command import OUTPUT, cli_command, option
+from brfkit.cli.command import OUTPUT, cli_command, option, refuse_given
 from brfkit.cli.commands.robustness import NAMES
-from brfkit.cli.options import common, computing, data_dir, limit_threads, print_json, say, trained_network
+from brfkit.cli.display import note
+from brfkit.cli.options import common, computing, data_dir, limit_threads, print_json, trained_network
 from brfkit.cli.progress import progress
 
 SECTIONS = ("run", "curves", "inspect", "robustness", "gradients", "landscape")
@@ -49,7 +50,8 @@ def _page(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
 @data_dir
 @computing
 @common
-def command(checkpoint: str, as_json: bool, **options: Any) -> None:
+@click.pass_context
+def command(ctx: click.Context, checkpoint: str, as_json: bool, **options: Any) -> None:
     """One HTML page about a trained network.
 
     Settings and results, learning curves, inspection, robustness, gradient flow, and the error surface where one lies
@@ -63,11 +65,15 @@ def command(checkpoint: str, as_json: bool, **options: Any) -> None:
     """
     from brfkit.reports.build import report
 
+    if "robustness" not in options["sections"]:
+        refuse_given(ctx, ("perturbations", "repeats"), "has no effect without the section robustness")
+    if "landscape" not in options["sections"]:
+        refuse_given(ctx, ("surfaces",), "has no effect without the section landscape")
     limit_threads(options["threads"])
     options["perturbations"] = tuple(dict.fromkeys(options["perturbations"]))
     made = report(checkpoint, watch=progress, **options)
     for name, reason in made.skipped.items():
-        say(f"{name} is not in the report: {reason}", err=True)
+        note(f"{name} is not in the report: {reason}")
     if as_json:
         print_json(made.to_dict())
     else:
@@ -75,8 +81,8 @@ def command(checkpoint: str, as_json: bool, **options: Any) -> None:
 
 
 def _report(made: Any) -> None:
-    from brfkit.cli.options import print_table
+    from brfkit.cli.options import print_table, print_written
 
     rows = {**made.headline, "sections": ", ".join(made.sections), "figures": len(made.figures)}
     print_table(f"Report of {made.checkpoint}", {**rows, "size (KiB)": made.size // 1024, "seconds": made.seconds})
-    say(f"written: {made.out}")
+    print_written([made.out])

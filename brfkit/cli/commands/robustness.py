@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from brfkit.cli.command import DATA, cli_command, option
+from brfkit.cli.display import console, say
 from brfkit.cli.options import (
     check_outputs,
     common,
@@ -21,7 +22,6 @@ from brfkit.cli.options import (
     permutation,
     print_json,
     print_written,
-    say,
 )
 from brfkit.cli.parameters import CheckpointPath
 from brfkit.cli.progress import progress
@@ -170,21 +170,17 @@ def _compute(checkpoint: str, neuron: str | None, finished: Any, options: dict[s
 
 
 def _report(result: Any, name: str = "") -> None:
-    from rich.console import Console
     from rich.table import Table
-
-    from brfkit.io.text import markup
 
     title = f"{result.perturbation.name}, {result.neuron} on {result.samples:,} samples of {result.dataset}"
     title = f"{name}: {title}" if name else title
-    table = Table(title=markup(title), title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
     for name in ("level", "accuracy (%)", "± std", "loss (nats)", "spikes per sample"):
         table.add_column(name, justify="right")
     columns = (result.levels, result.mean("accuracy"), result.std("accuracy"), result.mean("loss"),
                result.mean("spikes_per_sample"))  # fmt: skip
     for level, accuracy, std, loss, spikes in zip(*columns, strict=True):
         table.add_row(f"{level:g}", f"{accuracy:.2f}", f"{std:.2f}", f"{loss:.4g}", f"{spikes:,.1f}")
-    console = Console()
-    console.print(table)
+    console().print(table)
     chance = "" if result.chance is None else f"; most frequent class: {result.chance:.2f} %"
     say(f"level: {result.perturbation.level}{chance}; {result.seconds:.1f} s")

@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
-from brfkit.cli.checks import constant, finite, values
+from brfkit.cli.checks import constant, finite, refuse_twice, values
 from brfkit.cli.checks import settings as checked_settings
-from brfkit.cli.command import DATA, cli_command, option
+from brfkit.cli.command import DATA, cli_command, option, refuse_given
+from brfkit.cli.display import note
 from brfkit.cli.options import (
     PARTS,
     check_outputs,
@@ -103,6 +104,11 @@ def _check_usage(ctx: click.Context, options: dict[str, Any]) -> None:
             raise click.UsageError(f"{flag} does not go {'with' if network else 'without'} --checkpoint.", ctx)
     if options["stop"] is not None and options["stop"] <= options["start"]:
         raise click.UsageError(f"--stop {options['stop']:g} is not after --start {options['start']:g}.", ctx)
+    refuse_twice(ctx, options["settings"])
+    if not network and options["stimulus"] in ("step", "noise"):
+        refuse_given(ctx, ("frequency",), f"has no effect on the stimulus {options['stimulus']}")
+    if not network and options["stimulus"] != "noise" and given("seed"):
+        note("--seed has no effect: nothing in this simulation is random")
     for text in checked_settings(options["settings"]).values():
         values(ctx, next(p for p in ctx.command.params if p.name == "settings"), text)
 

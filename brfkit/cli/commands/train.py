@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from brfkit.cli.command import cli_command, option
+from brfkit.cli.display import note, say
 from brfkit.cli.options import (
     PARTS,
     common,
@@ -22,24 +18,20 @@ from brfkit.cli.options import (
     part_flags,
     print_json,
     print_table,
-    say,
 )
 from brfkit.cli.parameters import PresetName
 from brfkit.cli.progress import TrainingProgress
 from brfkit.cli.training_options import given_settings, setting_options
-from brfkit.runs.config import NETWORK, RUN
+from brfkit.errors import BrfkitError
+from brfkit.runs.config import NETWORK, RUN, Config
 
-TERMINATED = 128 + signal.SIGTERM
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM came; all that Ctrl-C leaves in order is left so, too."""
+if TYPE_CHECKING:
+    from brfkit.backends.base import Backend
 
 
 def _seeds(ctx: click.Context, param: click.Parameter, value: str | None) -> list[int] | None:
     if value is None:
         return None
-    from brfkit.errors import BrfkitError
     from brfkit.runs.seeds import parse_seeds
 
     try:
@@ -67,6 +59,8 @@ def _seeds(ctx: click.Context, param: click.Parameter, value: str | None) -> lis
     excludes=("force", "preset"),
     help="Go on with the run in --run-dir.",
 )
+@option("--dry-run", is_flag=True, panel=RUN, excludes=("resume", "force", "seeds"),
+        help="Show the settings, what they need of memory and the time per epoch; train nothing.")  # fmt: skip
 @option("--force", is_flag=True, panel=RUN, help="Overwrite the run in --run-dir.")
 @data_dir
 @computing
@@ -80,42 +74,36 @@ def command(ctx: click.Context, **options: Any) -> None:
 
     \b
     brfkit train --dataset tones
+    brfkit train --dataset ecg --dry-run
     brfkit train --dataset ecg --epochs 50 --run-dir runs/ecg
     brfkit train --dataset ecg --run-dir runs/ecg --resume
     brfkit train --dataset ecg --seeds 0-4 --run-dir runs/ecg-seeds
     """
     seed_given = ctx.get_parameter_source("seed") is not click.core.ParameterSource.DEFAULT
-    if options["resume"] and options["run_dir"] is None:
-        raise click.UsageError("--resume needs --run-dir.", ctx)
     if options["seeds"] is not None and seed_given:
         raise click.UsageError("Use either --seed or --seeds.", ctx)
-    with _stopping_at_sigterm():
-        _train(options, seed_given)
-
-
-@contextmanager
-def _stopping_at_sigterm() -> Iterator[None]:
-    """SIGTERM, by which queues end a job, ends the run as Ctrl-C does, with an exit code of its own."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise _Terminated
-
-    before = signal.signal(signal.SIGTERM, stop)
     try:
-        yield
-    except _Terminated:
-        say("Terminated; --resume goes on after the last finished epoch.", err=True)
-        raise click.exceptions.Exit(TERMINATED) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        _train(options, seed_given)
+    except KeyboardInterrupt:
+        _tell_how_to_resume(options)
+        raise
+
+
+def _tell_how_to_resume(options: dict[str, Any]) -> None:
+    from brfkit.runs.folder import LAST, RunFolder
+
+    place = options["run_dir"]
+    folders = [] if place is None else [RunFolder(place), *map(RunFolder, sorted(Path(place).glob("seed-*")))]
+    begun = [folder for folder in folders if folder.has(LAST)]
+    if begun:
+        rows = begun[-1].metrics()
+        done = f" epoch {rows[-1].epoch}" if rows else " the last finished epoch"
+        seeds = "" if options["seeds"] is None else f" --seeds {','.join(map(str, options['seeds']))}"
+        note(f"{begun[-1]} is complete up to{done}; brfkit train --run-dir {place}{seeds} --resume goes on")
 
 
 def _train(options: dict[str, Any], seed_given: bool) -> None:
     limit_threads(options["threads"])
-    from brfkit.errors import BrfkitError
     from brfkit.plotting.curves import learning_curve
     from brfkit.runs.folder import new_folder
     from brfkit.training.distributed import World
@@ -123,9 +111,15 @@ def _train(options: dict[str, Any], seed_given: bool) -> None:
 
     config = _config(options, seed_given)
     backend = _backend(config, options)
+    if options["dry_run"]:
+        _report_plan(config, backend, options)
+        return
     world = World.from_environment()
     folder = Path(options["run_dir"] or world.share(str(new_folder(config)) if world.first else None))
+    options["run_dir"] = str(folder)
     force = options["force"]
+    if options["resume"] and world.first:
+        _check_resumable(config, folder, options["seeds"])
 
     def run_one(settings: Any, run_dir: Path, resume: bool) -> dict[str, Any]:
         observer = TrainingProgress() if world.first else None
@@ -153,6 +147,37 @@ def _train(options: dict[str, Any], seed_given: bool) -> None:
         raise BrfkitError(result["diverged"])
 
 
+def _report_plan(config: Config, backend: Backend, options: dict[str, Any]) -> None:
+    from brfkit.cli.commands.presets import config_toml
+    from brfkit.training.plan import plan_training
+
+    plan = plan_training(config, backend, data_dir=options["data_dir"])
+    if options["as_json"]:
+        print_json({**plan.to_dict(), "settings": config.to_dict()})
+        return
+    say(config_toml(config.to_dict()) + "\n")
+    print_table("Plan", {name.replace("_", " "): value for name, value in plan.to_dict().items()})
+
+
+def _check_resumable(config: Config, folder: Path, seeds: list[int] | None) -> None:
+    """Refuse to go on with a run that is not there, and tell of one that is extended."""
+    from brfkit.runs.folder import RunFolder
+    from brfkit.runs.seeds import seed_folder
+
+    places = [folder] if seeds is None else [seed_folder(folder, seed) for seed in seeds]
+    begun = [place for place in places if RunFolder(place).present()]
+    if not begun:
+        raise BrfkitError(f"{folder} holds no run to go on with; leave --resume out to start one there")
+    for key, old, new in RunFolder(begun[0], config).extension() if seeds is None else ():
+        note(f"{key} was {old} and is {new} from here on; {_EXTENSION.get(key, '')}")
+
+
+_EXTENSION = {
+    "training.epochs": "the learning rate of the epochs to come is that of a run of so many epochs",
+    "training.patience": "epochs that are done count",
+}
+
+
 def _several(config: Any, folder: Path, options: dict[str, Any], run_one: Any, world: Any) -> dict[str, Any]:
     from brfkit.runs.seeds import run_seeds, summarise, write_summary
 
@@ -173,7 +198,6 @@ def _several(config: Any, folder: Path, options: dict[str, Any], run_one: Any, w
 
 def _backend(config: Any, options: dict[str, Any]) -> Any:
     from brfkit.backends import get_backend
-    from brfkit.errors import BrfkitError
     from brfkit.runs.config import LSTM
 
     if config.network.neuron != LSTM:
@@ -186,6 +210,7 @@ def _backend(config: Any, options: dict[str, Any]) -> Any:
 def _config(options: dict[str, Any], seed_given: bool) -> Any:
     from brfkit.runs.config_files import merge
     from brfkit.runs.resolve import parse_settings, resolve
+    from brfkit.runs.unused import check_once, check_used
 
     stored = _stored_config(options) if options["resume"] else None
     file = options["config_file"]
@@ -197,8 +222,12 @@ def _config(options: dict[str, Any], seed_given: bool) -> Any:
         given.setdefault("network", {})["options"] = switched_off
     if seed_given:
         given.setdefault("training", {})["seed"] = options["seed"]
-    overrides = merge(given, parse_settings(options["settings"]))
-    return resolve(preset=options["preset"], file=file, overrides=overrides)
+    single = parse_settings(options["settings"])
+    check_once(given, single)
+    overrides = merge(given, single)
+    config = resolve(preset=options["preset"], file=file, overrides=overrides)
+    check_used(config, overrides)
+    return config
 
 
 def _stored_config(options: dict[str, Any]) -> Path:

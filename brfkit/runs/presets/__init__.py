@@ -20,6 +20,12 @@ def preset_names() -> tuple[str, ...]:
     return tuple(sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml")))
 
 
+def preset_title(name: str) -> str:
+    """The first line of comment of a preset: where its settings come from."""
+    first = resources.files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8").partition("\n")[0]
+    return first.removeprefix("#").strip() if first.startswith("#") else ""
+
+
 def find_preset(dataset: str, neuron: str | None) -> tuple[str | None, dict[str, Any]]:
     """Name and sections of the preset for a data set and neuron (None: the data set's first neuron, BRF)."""
     names = preset_names()

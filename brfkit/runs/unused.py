@@ -1,0 +1,74 @@
+"""Settings that a user gave and that have no effect beside the others: each is an error, not a silence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from brfkit.errors import BrfkitError
+from brfkit.runs.config import LSTM, Config
+
+_SPIKING_ONLY = ("rate_penalty", "rate_target", "spike_dropout")
+
+Rule = tuple[str, Callable[[Config], bool], str]
+
+RULES: tuple[Rule, ...] = (
+    ("training.rate_target", lambda c: c.training.rate_penalty == 0, "without a firing-rate penalty (rate_penalty)"),
+    ("data.validation_blocks", lambda c: c.data.validation != "blocks", "unless validation is blocks"),
+    ("data.validation", lambda c: c.data.validation_fraction == 0, "where validation_fraction is 0"),
+    (
+        "training.stop_accuracy",
+        lambda c: c.data.validation_fraction == 0,
+        "without validation samples (validation_fraction is 0)",
+    ),
+    ("network.omega_init", lambda c: c.network.start_from is not None, "where weights come from start_from"),
+    ("network.init", lambda c: c.network.start_from is not None, "where weights come from start_from"),
+    ("network.init.omega", lambda c: c.network.omega_init is not None, "where omega_init draws ω"),
+    ("training.schedule", lambda c: c.training.epochs == 1, "in a run of one epoch"),
+    ("network.dt", lambda c: c.network.neuron == LSTM, f"on neuron {LSTM}, which has no time step"),
+    ("network.readout", lambda c: c.network.neuron == LSTM, f"on neuron {LSTM}, which has a linear readout"),
+    ("network.readout_bias", lambda c: c.network.neuron == LSTM, f"on neuron {LSTM}, which always has one"),
+    *(
+        (f"training.{name}", lambda c: c.network.neuron == LSTM, f"on neuron {LSTM}, which has no spikes")
+        for name in _SPIKING_ONLY
+    ),
+)
+
+
+def check_used(config: Config, given: Mapping[str, Any]) -> None:
+    """Refuse settings without effect.
+
+    Args:
+        config: what is run.
+        given: sections with the keys that the user has set, as options or single settings; those of presets and files
+            are not held against the user.
+
+    Raises:
+        BrfkitError: names the first setting that has no effect, and why.
+    """
+    for key, idle, why in RULES:
+        section, name, *rest = key.split(".")
+        values = given.get(section, {})
+        value = values.get(name) if isinstance(values, Mapping) else None
+        if rest:
+            value = value.get(rest[0]) if isinstance(value, Mapping) else None
+        if value is not None and idle(config):
+            raise BrfkitError(f"{key} has no effect {why}")
+
+
+def check_once(options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Refuse a key that an option and ``--set`` give both.
+
+    Raises:
+        BrfkitError: names it.
+    """
+    for section, values in options.items():
+        also = settings.get(section, {})
+        for name, value in values.items():
+            if not isinstance(also, Mapping) or name not in also:
+                continue
+            inner = (
+                set(value) & set(also[name]) if isinstance(value, Mapping) and isinstance(also[name], Mapping) else {""}
+            )
+            if inner:
+                raise BrfkitError(f"{section}.{name} is given twice, by an option and by --set")
