@@ -75,7 +75,7 @@ def settings(given: tuple[str, ...]) -> dict[str, str]:
 
 
 def refuse_twice(ctx: click.Context, texts: tuple[str, ...], varied: str | None = None) -> None:
-    """Refuse a name that is given more than once: by its option, by ``--set NAME=VALUE`` or by ``--vary`` (`varied`)."""
+    """Refuse a name that is given twice: by its option, by ``--set NAME=VALUE``, or by ``--vary`` (`varied`)."""
     names = [text.partition("=")[0].replace("-", "_") for text in texts] + ([varied] if varied else [])
     for name in names:
         own = ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE

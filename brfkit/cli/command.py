@@ -76,14 +76,14 @@ def check_effects(ctx: click.Context) -> None:
     def shown(names: Sequence[str]) -> str:
         return " or ".join(flags.get(name, name.upper()) for name in names)
 
-    for one in ctx.command.params:
-        if not isinstance(one, Option) or one.name is None or not given(ctx, one.name):
-            continue
-        if one.needs and not any(ctx.params.get(name) for name in one.needs):
-            raise click.UsageError(f"{one.flag} has no effect without {shown(one.needs)}.", ctx)
+    options = [one for one in ctx.command.params if isinstance(one, Option) and one.name and given(ctx, one.name)]
+    for one in options:
         against = [name for name in one.excludes if given(ctx, name)]
         if against:
             raise click.UsageError(f"{one.flag} and {shown(against[:1])} do not go together.", ctx)
+    for one in options:
+        if one.needs and not any(ctx.params.get(name) for name in one.needs):
+            raise click.UsageError(f"{one.flag} has no effect without {shown(one.needs)}.", ctx)
         if one.idle:
             note(f"{one.flag} has no effect: {one.idle}")
 

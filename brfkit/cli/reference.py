@@ -18,7 +18,16 @@ _HEAD = """# Command-line reference
 
 Written by `make docs` from the commands themselves; a test compares it with them.
 
-Exit codes: 0 done; 1 an error, told in one line `Error: …`; 2 wrong usage; 130 interrupted.
+Exit codes: 0 done; 1 an error, in one line `Error: …`; 2 wrong usage; 130 interrupted (Ctrl-C); 143 terminated (SIGTERM).
+
+Shell completion of commands, options, neurons, data sets, presets and run folders: put the line for your shell into its
+start-up file.
+
+```sh
+eval "$(_BRFKIT_COMPLETE=bash_source brfkit)"         # bash, ~/.bashrc
+eval "$(_BRFKIT_COMPLETE=zsh_source brfkit)"          # zsh, ~/.zshrc
+_BRFKIT_COMPLETE=fish_source brfkit | source          # fish, ~/.config/fish/config.fish
+```
 """
 _SETTINGS = """`--config FILE` (TOML or JSON) and `--set SECTION.KEY=VALUE` take these keys; lists may be written
 `[128, 64]` or `128,64`. A preset, the file, `--set` and options come in this order, each over the one before it."""

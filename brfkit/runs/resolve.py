@@ -12,7 +12,7 @@ from brfkit.io.arrays import is_path
 from brfkit.neurons import neuron_name
 from brfkit.runs.config import Config, DataConfig
 from brfkit.runs.config_files import merge, parse_toml, read_config_file
-from brfkit.runs.presets import find_preset, read_preset
+from brfkit.runs.presets import find_preset, preset_dataset, read_preset
 from brfkit.runs.settings import short
 from brfkit.task import Task
 
@@ -30,14 +30,16 @@ def resolve(
     Args:
         dataset, neuron: choose the preset; None takes them from the file, else ``tones`` and the preset's neuron. The
             path of a file is made absolute, so that the run can be evaluated from another folder.
-        preset: name of a preset to take in place of the one that they choose; what it says of them holds.
+        preset: name of a preset to take in place of the one that they choose; what it says of them holds, also by its
+            name (``ecg-brf`` is for ``ecg``).
         file: ``.toml`` or ``.json`` with sections.
         overrides: sections whose keys come last.
     """
     sections = read_config_file(file) if file is not None else {}
     overrides = overrides or {}
     start = {} if preset is None else read_preset(preset)
-    given = (overrides, sections, start)
+    named = {} if preset is None else {"data": {"dataset": preset_dataset(preset)}}
+    given = (overrides, sections, start, named)
     dataset = _named(dataset, given, "data", "dataset") or "tones"
     neuron = _named(neuron, given, "network", "neuron")
     dataset = str(Path(dataset).expanduser().resolve()) if is_path(dataset) else dataset.lower()
@@ -84,7 +86,7 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
             raise BrfkitError(f"{setting!r} is not of the form section.key=value")
         try:
             value = parse_toml(f"value = {text}")["value"]
-        except ValueError:
+        except BrfkitError:  # text without quotes, or a list without brackets
             value = text.strip()
         nested: Any = value
         for key in reversed(keys):

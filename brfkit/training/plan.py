@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -98,11 +100,9 @@ def _time_of_training(trainer: Any) -> float:
         if len(moments) >= _STEPS or moments[-1] - began > _SECONDS:
             raise _EnoughError
 
-    try:
+    with suppress(_EnoughError):
         trainer.train_epoch(stop)
-    except _EnoughError:
-        pass
-    later = [b - a for a, b in zip(moments, moments[1:], strict=False)]
+    later = [b - a for a, b in pairwise(moments)]
     per_step = sum(later) / len(later) if later else (moments[-1] - began if moments else 0.0)
     return per_step * float(trainer.steps_per_epoch)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
+from brfkit.analysis.landscape.store import MAGIC
 from brfkit.cli.command import Option
 from tests.cli.test_contract import ALL
 
@@ -12,7 +13,8 @@ SURFACE = "surface.h5"
 
 # Values that an option takes, where its type does not tell.
 VALUES = {
-    "vary": "dt=0.001,0.01", "omega": "10", "b": "-5:1", "settings": "theta=1", "frequencies": "1:10", "measure": "sine",
+    "vary": "dt=0.001,0.01", "omega": "10", "b": "-5:1", "settings": "theta=1", "frequencies": "1:10",
+    "measure": "sine",
     "levels": "0,1", "show": "0", "out": "x", "plot": "x.png", "html": "x.html", "curves": "x.csv",
     "columns": "accuracy",
     "seeds": "0-1", "sections": "run", "neuron": "brf", "neurons": "brf", "discretisation": "exact",
@@ -28,6 +30,7 @@ CASES: dict[str, list[tuple[tuple[str, ...], str]]] = {
     "train data__binning": [((*TRAIN, "--binning", "paper"), "takes no binning")],
     "train data__bin_width": [((*TRAIN, "--bin-width", "0.1"), "takes no binning")],
     "train data__bins": [((*TRAIN, "--bins", "3"), "takes no binning")],
+    "train data__time_unit": [((*TRAIN, "--time-unit", "ms"), "takes no")],
     "train data__test_fraction": [((*TRAIN, "--test-fraction", "0.1"), "no test fraction")],
     "train data__validation": [((*TRAIN, "--validation", "blocks", "--validation-fraction", "0"), "has no effect")],
     "train training__rate_target": [((*TRAIN, "--rate-target", "0.1"), "rate_target has no effect")],
@@ -103,14 +106,14 @@ def line(words, *options):
 
 
 def value(one):
-    if one.name in VALUES:
-        return VALUES[one.name]
     kind = one.type
     if isinstance(kind, click.Choice):
         return kind.choices[-1]
+    if one.name in VALUES:
+        return VALUES[one.name]
     if isinstance(kind, click.IntRange):
         return str(max(int(kind.min or 0), 1) + 1)
-    if isinstance(kind, click.FloatRange):
+    if isinstance(kind, click.FloatRange) or kind is click.FLOAT:
         return "0.5"
     return "x"
 
@@ -193,12 +196,12 @@ def has_always_an_effect(name):
         "bench": {"shapes", "backends", "repeats", "memory", "roofline", "checkpoints"},
         "compare": {"curves", "columns"},
         "data fetch": {"mirror", "force"},  # files that are there stay: fetch says so of each
-        "data show": {"binning", "force"},  # --binning is refused by data without events
-        "data encode": {"delta", "steps", "annotator", "annotations", "force"},
+        "data show": {"binning", "style", "force"},  # --binning is refused by data without events
+        "data encode": {"delta", "steps", "annotations", "labels", "force"},
         "evaluate": {"limit_test"},
         "frequency": {"vary", "frequencies", "points", "scale", "state", "measure"},
         "gradients": {"points", "check"},
-        "inspect": set(),
+        "neurons": {"kernel"},
         "landscape": {"bound", "directions", "parameters", "match_epoch", "hessian", "radius", "html"},
         "report": {"sections", "force"},
         "robustness": {"perturbation", "levels", "repeats"},
@@ -220,7 +223,8 @@ def has_always_an_effect(name):
             "training__optimizer", "training__weight_decay", "training__clip_norm", "training__tbptt",
             "training__patience", "training__keep_weights", "training__accumulate", "training__warmup_epochs",
             "training__input_dropout", "training__time_stretch", "training__lead_dropout", "training__lead_swap",
-            "training__average", "no_refractory", "no_smooth_reset", "no_divergence_boundary", "preset", "config_file",
+            "training__average", "training__dtype", "no_refractory",
+            "no_smooth_reset", "no_divergence_boundary", "preset", "config_file",
             "run_dir", "force",
         },
     }  # fmt: skip

@@ -14,9 +14,11 @@ from brfkit.cli.parameters import NeuronName
 @cli_command()
 @click.argument("name", required=False, type=NeuronName())
 @option("--kernel", type=click.Choice(["numba", "cuda", "torch", "numpy"]), help="Print NAME's generated code instead.")
-@option("--units", type=click.IntRange(1), default=64, show_default=True, help="Neurons of the kernel's layer.")
-@option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True, help="Precision of the kernel.")
-@option("--backward", is_flag=True, help="The kernel's backward pass in place of the forward pass.")
+@option("--units", type=click.IntRange(1), default=64, show_default=True, needs=("kernel",),
+        help="Neurons of the kernel's layer.")  # fmt: skip
+@option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True, needs=("kernel",),
+        help="Precision of the kernel.")  # fmt: skip
+@option("--backward", is_flag=True, needs=("kernel",), help="The kernel's backward pass in place of the forward pass.")
 @common
 def command(name: str | None, kernel: str | None, units: int, dtype: str, backward: bool, as_json: bool) -> None:
     """List the neuron models, or show one of them.

@@ -156,7 +156,8 @@ def _report_plan(config: Config, backend: Backend, options: dict[str, Any]) -> N
         print_json({**plan.to_dict(), "settings": config.to_dict()})
         return
     say(config_toml(config.to_dict()) + "\n")
-    print_table("Plan", {name.replace("_", " "): value for name, value in plan.to_dict().items()})
+    rows = {name.replace("_", " ").replace("mib", "(MiB)"): value for name, value in plan.to_dict().items()}
+    print_table("Plan", rows)
 
 
 def _check_resumable(config: Config, folder: Path, seeds: list[int] | None) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import resources
 from typing import Any
 
+from brfkit.data import dataset_names
 from brfkit.errors import BrfkitError
 from brfkit.neurons.spec import nearest
 from brfkit.runs.config_files import parse_toml
@@ -24,6 +25,12 @@ def preset_title(name: str) -> str:
     """The first line of comment of a preset: where its settings come from."""
     first = resources.files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8").partition("\n")[0]
     return first.removeprefix("#").strip() if first.startswith("#") else ""
+
+
+def preset_dataset(name: str) -> str | None:
+    """The data set that the name of a preset begins with; None where it begins with none."""
+    first = name.partition("-")[0]
+    return first if first in dataset_names() else None
 
 
 def find_preset(dataset: str, neuron: str | None) -> tuple[str | None, dict[str, Any]]:
