@@ -18,7 +18,7 @@ _HEAD = """# Command-line reference
 
 Written by `make docs` from the commands themselves; a test compares it with them.
 
-Exit codes: 0 done; 1 an error, in one line `Error: …`; 2 wrong usage; 130 interrupted (Ctrl-C); 143 terminated (SIGTERM).
+Exit codes: 0 done; 1 an error, in one line `Error: …`; 2 wrong usage; 130 interrupted; 143 terminated (SIGTERM).
 
 Shell completion of commands, options, neurons, data sets, presets and run folders: put the line for your shell into its
 start-up file.

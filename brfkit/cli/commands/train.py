@@ -148,8 +148,8 @@ def _train(options: dict[str, Any], seed_given: bool) -> None:
 
 
 def _report_plan(config: Config, backend: Backend, options: dict[str, Any]) -> None:
+    from brfkit.bench.plan import plan_training
     from brfkit.cli.commands.presets import config_toml
-    from brfkit.training.plan import plan_training
 
     plan = plan_training(config, backend, data_dir=options["data_dir"])
     if options["as_json"]:
