@@ -84,6 +84,13 @@ CASES: dict[str, list[tuple[tuple[str, ...], str]]] = {
 }  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def _folder(tmp_path, monkeypatch):
+    """A folder with nothing but a file for arguments that must be there."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x").write_text("")
+
+
 def every_option():
     return [
         pytest.param(words, one, id=f"{words} {one.name}")
@@ -155,8 +162,7 @@ def test_an_option_that_never_has_an_effect_is_told(command, words, one):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_has_no_effect_is_told(command, case, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_what_has_no_effect_is_told(command, case, tmp_path):
     (tmp_path / "there").write_text("")
     for arguments, words in CASES[case]:
         if SURFACE in arguments:
@@ -196,7 +202,7 @@ def has_always_an_effect(name):
         "bench": {"shapes", "backends", "repeats", "memory", "roofline", "checkpoints"},
         "compare": {"curves", "columns"},
         "data fetch": {"mirror", "force"},  # files that are there stay: fetch says so of each
-        "data show": {"binning", "style", "force"},  # --binning is refused by data without events
+        "data show": {"binning", "time_unit", "style", "force"},  # --binning is refused by data without events
         "data encode": {"delta", "steps", "annotations", "labels", "force"},
         "evaluate": {"limit_test"},
         "frequency": {"vary", "frequencies", "points", "scale", "state", "measure"},
@@ -204,7 +210,7 @@ def has_always_an_effect(name):
         "neurons": {"kernel"},
         "landscape": {"bound", "directions", "parameters", "match_epoch", "hessian", "radius", "html"},
         "report": {"sections", "force"},
-        "robustness": {"perturbation", "levels", "repeats"},
+        "robustness": {"labels", "perturbation", "levels", "repeats"},
         "simulate": {
             "no_refractory", "no_smooth_reset", "no_divergence_boundary", "discretisation", "settings", "steps",
             "stimulus", "amplitude", "start", "stop", "checkpoint",
@@ -216,6 +222,8 @@ def has_always_an_effect(name):
             "omega", "b", "settings", "no_refractory", "no_smooth_reset", "no_divergence_boundary", "discretisation",
             "dt", "steps", "checkpoint",
         },
+        "sweep run": {"workers", "trials", "storage", "worker"},
+        "sweep show": {"storage", "top", "csv_file", "html", "best"},
         "train": {
             "data__limit_train", "data__limit_test", "data__validation_fraction", "network__hidden",
             "network__recurrent", "network__bias", "network__surrogate", "network__discretisation",

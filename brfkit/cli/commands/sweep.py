@@ -8,12 +8,13 @@ from typing import Any
 
 import click
 
+from brfkit.cli.command import Group, option
 from brfkit.cli.options import common, data_dir, limit_threads, print_json, style
 
 FIGURES = (".png", ".svg", ".pdf")
 
 
-class _StudyGroup(click.Group):
+class _StudyGroup(Group):
     """``sweep STUDY.toml`` runs a study: what is no subcommand is taken for its file."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -58,21 +59,13 @@ def command() -> None:
 
 @command.command("run")
 @click.argument("study", type=click.Path(exists=True, dir_okay=False), metavar="STUDY.toml")
-@click.option(
-    "--out", type=click.Path(file_okay=False), help="Folder of the study.  [default: sweeps/<name of the file>]"
-)
-@click.option(
-    "--workers", type=click.IntRange(1, 1024), default=1, show_default=True, help="Processes of this machine."
-)
-@click.option("--trials", type=click.IntRange(1), help="In place of the study's.")
-@click.option(
-    "--storage", metavar="URL", help="Of Optuna's RDB storage.  [default: a journal file in the study's folder]"
-)
-@click.option("--backend", default="auto", show_default=True, help="Compute backend.")
-@click.option(
-    "--threads", type=click.IntRange(1), help="CPU threads of all workers together.  [default: all processors]"
-)
-@click.option("--worker", type=click.IntRange(0), hidden=True)
+@option("--out", type=click.Path(file_okay=False), help="Folder of the study.  [default: sweeps/<name of the file>]")
+@option("--workers", type=click.IntRange(1, 1024), default=1, show_default=True, help="Processes of this machine.")
+@option("--trials", type=click.IntRange(1), help="In place of the study's.")
+@option("--storage", metavar="URL", help="Of Optuna's RDB storage.  [default: a journal file in the study's folder]")
+@option("--backend", default="auto", show_default=True, help="Compute backend.")
+@option("--threads", type=click.IntRange(1), help="CPU threads of all workers together.  [default: all processors]")
+@option("--worker", type=click.IntRange(0), hidden=True)
 @data_dir
 @common
 def run(**options: Any) -> None:
@@ -150,18 +143,14 @@ class _Counter:
 
 @command.command("show")
 @click.argument("study", type=click.Path(exists=True), metavar="STUDY")
-@click.option("--out", type=click.Path(file_okay=False), help="Folder of the study, where it is not the default one.")
-@click.option("--storage", metavar="URL", help="Where the study was run with one.")
-@click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Trials to list.")
-@click.option(
-    "--plot", type=click.Path(dir_okay=False), help="Progress, importances, slices, heat map: .png, .svg, .pdf."
-)
-@click.option("--csv", "csv_file", type=click.Path(dir_okay=False), help="All trials as a table.")
-@click.option(
-    "--html", type=click.Path(dir_okay=False), help="One page with picture and table, without network access."
-)
-@click.option("--best", type=click.Path(dir_okay=False), help="Write the best trial's configuration as TOML.")
-@click.option("--force", is_flag=True, help="Overwrite files.")
+@option("--out", type=click.Path(file_okay=False), help="Folder of the study, where it is not the default one.")
+@option("--storage", metavar="URL", help="Where the study was run with one.")
+@option("--top", type=click.IntRange(1), default=10, show_default=True, help="Trials to list.")
+@option("--plot", type=click.Path(dir_okay=False), help="Progress, importances, slices, heat map: .png, .svg, .pdf.")
+@option("--csv", "csv_file", type=click.Path(dir_okay=False), help="All trials as a table.")
+@option("--html", type=click.Path(dir_okay=False), help="One page with picture and table, without network access.")
+@option("--best", type=click.Path(dir_okay=False), help="Write the best trial's configuration as TOML.")
+@option("--force", is_flag=True, needs=("plot", "csv_file", "html", "best"), help="Overwrite files.")
 @style("plot")
 @common
 def show(**options: Any) -> None:
