@@ -10,16 +10,18 @@ import sys
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
-from brfkit.analysis.landscape.run import landscape
+from brfkit.analysis.landscape.run import landscape, summarise
 from brfkit.analysis.landscape.store import is_surface, read_surface, write_surface
 from brfkit.checkpoints.native import Checkpoint, save_checkpoint
 from brfkit.errors import BrfkitError
 from brfkit.network import recurrent_network
 from brfkit.runs.config import Config
 from tests.cli.conftest import environment
+from tests.fuzz.formats import FORMATS
 
 SMALL = {"samples": 4, "points": 9, "threads": 1, "backend": "numba"}
 OPTIONS = ("--samples", "4", "--threads", "1", "--backend", "numba")
@@ -354,3 +356,17 @@ def test_one_process_needs_no_torch(checkpoint, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_loss_out_of_range_is_infinite_and_never_read_as_a_number(tmp_path):
+    path = tmp_path / "a.h5"
+    FORMATS["HDF5, surface"].bases(tmp_path)
+    surface = read_surface(path)
+    surface.put([0, 1], np.array([[1e300, np.inf], [0.0, 0.0], [0.0, 0.0]]))
+    assert np.isinf(surface.values[0, :2]).all()
+    write_surface(path, surface, force=True)
+    assert summarise(read_surface(path)).to_dict()["not_finite"] == 2
+    with h5py.File(path, "r+") as file:
+        file["loss"][0, 0] = 1e300
+    with pytest.raises(BrfkitError, match=r"beyond 1e\+100"):
+        read_surface(path)

@@ -87,8 +87,8 @@ class SurfaceRequest:
         """Refuse what makes no surface."""
         if not 2 <= self.points <= MAX_POINTS:
             raise BrfkitError(f"points must be 2 to {MAX_POINTS}, not {self.points}")
-        if not (np.isfinite(self.bound) and self.bound > 0):
-            raise BrfkitError(f"bound must be positive, not {self.bound}")
+        if not 1e-40 <= self.bound <= 1e40:
+            raise BrfkitError(f"bound must be positive, from 1e-40 to 1e40, not {self.bound}")
         if self.sample_seed is not None and self.samples is None:
             raise BrfkitError("a seed for the samples needs a number of them; use --samples")
         if self.match_loss is not None and self.match_epoch is not None:

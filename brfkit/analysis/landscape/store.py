@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brfkit.analysis.landscape.directions import Directions
-from brfkit.analysis.landscape.surface import VALUES, Settings, Surface
+from brfkit.analysis.landscape.surface import MAX_LOSS, VALUES, Settings, Surface
 from brfkit.errors import BrfkitError
 from brfkit.io.atomic import PathLike
 from brfkit.io.documents import parse_json
@@ -143,8 +143,8 @@ def _fill(surface: Surface, grids: dict[str, NDArray], done: NDArray[np.bool_], 
         surface.values[:, -1] = centre
         surface.done[-1] = not np.isnan(centre[1])  # an accuracy is a number also where the loss is none
     loss, accuracy, spikes = surface.values[:, surface.done]
-    if (loss < 0).any():
-        raise BrfkitError("it has a negative loss")
+    if (loss < 0).any() or ((loss > MAX_LOSS) & np.isfinite(loss)).any():
+        raise BrfkitError(f"it has a negative loss, or one beyond {MAX_LOSS:g}")
     if not ((accuracy >= 0) & (accuracy <= 100)).all() or not ((spikes >= 0) & np.isfinite(spikes)).all():
         raise BrfkitError("it has accuracies that are no percentages, or counts of spikes that are none")
 

@@ -18,6 +18,7 @@ from brfkit.task import WHERE
 
 VALUES = ("loss", "accuracy", "spikes_per_sample")
 MAX_POINTS = 1_000_000
+MAX_LOSS = 1e100  # squares and differences of larger ones leave the range of float64
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ SCHEMA = {
     "sample_seed": Value((int,), 0, none=True),
     "seed": _SEED,
     "points": Value((int,), 2, MAX_POINTS),
-    "bound": Value(NUMBER, 1e-100, 1e100),
+    "bound": Value(NUMBER, 1e-40, 1e40),
     "line": Value((bool,)),
     "directions": Value((str,), choices=("filter", "pca")),
     "parameters": _NAME,
@@ -175,8 +176,9 @@ class Surface:
         return found[: 1 if self.settings.line else 2]
 
     def put(self, indices: Sequence[int] | NDArray[np.int64], values: NDArray[np.float64]) -> None:
-        """Enter figures [3, k] of points."""
+        """Enter figures [3, k] of points. A loss beyond :data:`MAX_LOSS` counts as infinite."""
         self.values[:, indices] = values
+        self.values[0, indices] = np.where(values[0] > MAX_LOSS, np.inf, values[0])
         self.done[indices] = True
 
     def grid(self, name: str) -> NDArray[np.float64]:
