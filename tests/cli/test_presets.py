@@ -86,6 +86,15 @@ def test_neuron_names_in_any_case(command, name):
     assert json.loads(result.out)["name"] == name.lower().replace("_", "-")
 
 
+def test_evaluate_takes_a_split(command, tmp_path):
+    sizes = ("--hidden", "8", "--epochs", "1", "--limit-train", "60", "--limit-test", "20", "--threads", "1")
+    assert command("train", "--dataset", "tones", *sizes, "--run-dir", tmp_path / "r").code == 0
+    train, test = (
+        json.loads(command("evaluate", tmp_path / "r", "--split", name, "--json").out) for name in ("train", "test")
+    )
+    assert (train["samples"], test["samples"]) == (2000, 500)
+
+
 def test_short_help(command):
     for words in ([], ["train"], ["data", "show"]):
         assert command(*words, "-h").out == command(*words, "--help").out

@@ -7,13 +7,14 @@ from typing import Any
 import click
 
 from brfkit.cli.command import cli_command, option
-from brfkit.cli.options import common, computing, data_dir, dtype, print_json, print_table, trained_network
+from brfkit.cli.options import common, computing, data_dir, dtype, print_json, print_table, split, trained_network
 from brfkit.cli.progress import progress
 
 
 @cli_command()
 @trained_network
-@option("--limit-test", type=click.IntRange(1), help="Take the first N test samples.")
+@split()
+@option("--limit-test", type=click.IntRange(1), help="Take the first N samples of the split.")
 @option("--batch-size", type=click.IntRange(1), default=256, show_default=True, help="Samples at a time.")
 @dtype("float32")
 @data_dir
@@ -26,6 +27,7 @@ def command(checkpoint: str, as_json: bool, seed: int, **options: Any) -> None:
 
     \b
     brfkit evaluate runs/ecg
+    brfkit evaluate runs/ecg --split train
     brfkit evaluate ecg_brf.pt --dataset ecg --neuron brf
     """
     from brfkit.analysis.network.evaluate import evaluate
