@@ -239,7 +239,7 @@ def test_what_a_file_declares_is_bounded_by_what_it_holds(tmp_path: Path) -> Non
         load(str(path))
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("x_train", (1 << 20, 1000, 1000), "f4", chunks=(1, 1000, 1000), compression="gzip")
-    with pytest.raises(BrfkitError, match="x_train declares the shape"):
+    with pytest.raises(BrfkitError, match=r"x_train, of shape .* declares 4194304000000 bytes, 0 are stored"):
         load(str(tmp_path / "a.h5"))
 
 
