@@ -25,7 +25,7 @@ COMMANDS = {
     "presets": "List the presets of training settings, or show one of them.",
     "evaluate": "Accuracy, loss and spikes of a trained network on the test set.",
     "landscape": "The error surface around a trained network.",
-    "robustness": "Accuracy of a trained network that is disturbed more and more.",
+    "robustness": "Accuracy of trained networks that are disturbed more and more.",
     "gradients": "How gradient magnitude travels back through time.",
     "compare": "Learning curves and a table of several runs.",
     "inspect": "What is inside a trained network.",
