@@ -183,6 +183,17 @@ class Backend(ABC):
         """A backend for callers that run several scans at once in threads of their own; itself where it has none."""
         return self
 
+    def with_gradient_precision(self, precision: str) -> Backend:
+        """A backend whose products in the backward scan have operands of this precision; itself for ``float32``.
+
+        Raises:
+            BrfkitError: an unknown precision, or a backend that has float32 only.
+        """
+        if precision == "float32":
+            return self
+        able = " or ".join(backends_with("bfloat16_gradients"))
+        raise BrfkitError(f"backend {self.name} has no gradient_precision {precision}; use {able}, or float32")
+
     def _check_spikes(self, given: Mapping[str, NDArray]) -> None:
         """Refuse initial spikes that are none."""
         check_spikes(given)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 FLOATS = ("float32", "float64")
+PRECISIONS = ("float32", "bfloat16")  # of the operands of products in the backward scan
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Capabilities:
             may run at once in threads of the caller.
         compiled: kernels are compiled for the width of a layer, so that few different widths are faster.
         reductions: populations can be reduced to sums while they run (:mod:`brfkit.simulation.reduce`).
+        bfloat16_gradients: products of the backward scan may have operands in bfloat16.
         counted: :mod:`brfkit.bench.roofline` counts the work of its scans.
     """
 
@@ -29,6 +31,7 @@ class Capabilities:
     own_threads: bool = False
     compiled: bool = False
     reductions: bool = False
+    bfloat16_gradients: bool = False
     counted: bool = False
 
     @property
@@ -38,7 +41,9 @@ class Capabilities:
 
 
 CAPABILITIES: dict[str, Capabilities] = {
-    "numba": Capabilities(spike_mask=True, own_threads=True, compiled=True, reductions=True, counted=True),
+    "numba": Capabilities(
+        spike_mask=True, own_threads=True, compiled=True, reductions=True, bfloat16_gradients=True, counted=True
+    ),
     "cupy": Capabilities(device="cuda", compiled=True),
     "torch": Capabilities(spike_mask=True),
     "reference": Capabilities(dtypes=("float64",), reductions=True),

@@ -67,8 +67,8 @@ if hasattr(os, "register_at_fork"):
 def run_native(function: int, data: int, threads: int) -> None:
     """Call the native function ``void f(void *data)`` at an address on up to ``threads`` threads at once.
 
-    It runs on the OpenMP threads of torch where torch is loaded with a library that is known, else on the threads of
-    :func:`parallel`. The function must cope with fewer calls than threads.
+    It runs on the OpenMP threads of torch where torch has several and their library is known, else on the threads of
+    :func:`parallel`, which sleep when they have nothing to do. The function must cope with fewer calls than threads.
     """
     threads = min(threads, processors())  # more gain nothing, and OpenMP starts them all
     start = None if threads == 1 or _forked else _openmp()
@@ -80,8 +80,10 @@ def run_native(function: int, data: int, threads: int) -> None:
 
 
 def _openmp() -> Callable[[int, int, int, int], None] | None:
-    """``GOMP_parallel`` of the library that torch has loaded; None without torch, or with another library."""
-    return _find_openmp() if "torch" in sys.modules else None
+    """``GOMP_parallel`` of the library that torch has loaded; None without torch, where it has one thread, or with
+    another library."""
+    torch = sys.modules.get("torch")
+    return None if torch is None or torch.get_num_threads() == 1 else _find_openmp()
 
 
 @lru_cache(maxsize=1)

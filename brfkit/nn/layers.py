@@ -17,7 +17,7 @@ from brfkit.neurons.spec import DISCRETISATION
 from brfkit.nn.extra_state import as_bytes, compared, different, identity
 from brfkit.nn.initial import InitLike, as_inits, check_stable, seed
 from brfkit.nn.inputs import as_signal, as_state, computing_dtype, like_tensors, to_dtype
-from brfkit.nn.plan import key_of
+from brfkit.nn.plan import key_of, with_precision
 from brfkit.nn.silence import Watch
 from brfkit.nn.stack import Scan, stack
 
@@ -59,6 +59,8 @@ class NeuronLayer(torch.nn.Module):
             or ``"active"`` (the same, with ``w_in`` scaled until neurons spike for white noise of unit variance).
         backend: ``auto`` (numba on the CPU, cupy on CUDA devices where it works, torch elsewhere), ``numba``, ``cupy``
             or ``torch``.
+        gradient_precision: ``bfloat16`` rounds the operands of the backward product with W_rec, on numba only; what is
+            forward is the same bit for bit.
         device, dtype: as for ``torch.nn.LSTM``; a float dtype below 32 bits is computed in float32.
 
     Raises:
@@ -86,6 +88,7 @@ class NeuronLayer(torch.nn.Module):
         constants: Mapping[str, float] | None = None,
         init: Mapping[str, InitLike] | str | None = None,
         backend: str = "auto",
+        gradient_precision: str = "float32",
         device: torch.device | str | None = None,
         dtype: torch.dtype | str | None = None,
     ) -> None:
@@ -100,6 +103,7 @@ class NeuronLayer(torch.nn.Module):
         self.in_features, self.units, self.dt = in_features, units, float(dt)
         self.num_layers, self.bidirectional = num_layers, bidirectional
         self.batch_first, self.return_state, self.return_states = batch_first, return_state, return_states
+        self._gradient_precision = gradient_precision
         self.backend = backend
         spec = self.layer.spec
         self.state_names = (*spec.states, *(("z",) if spec.spiking and "z" not in spec.states else ()))
@@ -127,7 +131,7 @@ class NeuronLayer(torch.nn.Module):
     def backend(self, name: str) -> None:
         self._backend = key_of(name)
         for scan in self._scans:
-            scan.make_plans(self._backend)
+            scan.make_plans(with_precision(self._backend, self._gradient_precision))
 
     @property
     def network(self) -> Network:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from brfkit.backends import get_backend
 from brfkit.backends.base import Backend, state_names
+from brfkit.backends.capabilities import PRECISIONS
 from brfkit.backends.threads import default_threads
 from brfkit.backends.torch_bptt import run_recorded
 from brfkit.errors import BrfkitError
@@ -21,6 +22,7 @@ from brfkit.nn.cuda import cuda_backend, cupy_works
 
 BACKENDS = ("auto", "numba", "cupy", "torch")
 _OBJECT = "object:"
+_PRECISION = "+"  # between a backend and the precision of its gradients
 _objects: WeakValueDictionary[str, Backend] = WeakValueDictionary()
 
 
@@ -84,11 +86,29 @@ def backend_name(backend: str, device: torch.device) -> str:
     return "numba" if device.type == "cpu" else "torch"
 
 
+def with_precision(backend: str, precision: str) -> str:
+    """The text by which a plan names a backend and the precision of its gradients.
+
+    Raises:
+        BrfkitError: an unknown precision.
+    """
+    if precision not in PRECISIONS:
+        raise BrfkitError(f"gradient_precision {precision!r} is not one of {', '.join(PRECISIONS)}")
+    return backend if precision == "float32" else f"{backend}{_PRECISION}{precision}"
+
+
 def choose(backend: str, device: torch.device) -> Backend | None:
-    """The fused backend for tensors on a device; None where the eager torch code is to run."""
+    """The fused backend for tensors on a device; None where the eager torch code is to run.
+
+    Raises:
+        BrfkitError: a backend that is gone, or one that has gradients in float32 only.
+    """
+    backend, _, precision = backend.partition(_PRECISION)
     name = backend_name(backend, device)
+    if precision and name != "numba":
+        raise BrfkitError(f"backend {name} has no gradient_precision {precision}; use numba, or float32")
     if name == "numba":
-        return _numba(min(torch.get_num_threads(), default_threads()))
+        return _numba(min(torch.get_num_threads(), default_threads()), precision or "float32")
     if name == "torch":
         return None
     if name == "cupy":
@@ -100,8 +120,8 @@ def choose(backend: str, device: torch.device) -> Backend | None:
 
 
 @lru_cache(maxsize=16)
-def _numba(threads: int) -> Backend:
-    return get_backend("numba", threads=threads)
+def _numba(threads: int, precision: str) -> Backend:
+    return get_backend("numba", threads=threads).with_gradient_precision(precision)
 
 
 @lru_cache(maxsize=64)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
+from brfkit.backends.capabilities import PRECISIONS
 from brfkit.errors import BrfkitError
 from brfkit.io.arrays import is_path
 from brfkit.network import Network, recurrent_network
@@ -179,6 +180,9 @@ class TrainingConfig:
         0, "Of initial weights, validation split, order of samples, permutation (--seed).", low=0, high=2**63 - 1
     )
     dtype: str = setting("float32", "Precision of weights and computation.", OPTIMISATION, choices=DTYPES)
+    gradient_precision: str = setting(
+        "float32", "Operands of the backward scan's product with W_rec.", OPTIMISATION, choices=PRECISIONS
+    )
     keep_weights: bool = setting(False, "Keep the weights of every epoch.", RUN)
     accumulate: int = setting(
         1, "Batches whose gradients are averaged into one step of the optimiser.", OPTIMISATION, metavar="N", low=1
@@ -223,6 +227,10 @@ class Config:
                 f"training.warmup_epochs must be below training.epochs, which is {training.epochs}, "
                 f"not {training.warmup_epochs}"
             )
+        if training.gradient_precision != "float32" and training.dtype != "float32":
+            raise BrfkitError(f"training.gradient_precision {training.gradient_precision} needs training.dtype float32")
+        if training.gradient_precision != "float32" and self.network.neuron == LSTM:
+            raise BrfkitError(f"training.gradient_precision {training.gradient_precision} is not for the LSTM")
         if training.tbptt is not None and training.accumulate > 1:
             raise BrfkitError("training.accumulate does not go with tbptt, which takes a step after every window")
         if training.tbptt is not None and self.task.loss_on == "mean":

@@ -83,7 +83,7 @@ class Trainer:
     ) -> None:
         self.config = config
         self.network = network
-        self.backend = backend
+        self.backend = backend = backend.with_gradient_precision(config.training.gradient_precision)
         self.world = world or World()
         self.task: Task = config.task
         self.task.check(dataset.steps, dataset.labels_per_step)

@@ -41,6 +41,19 @@ def test_processors_within_the_quota(monkeypatch):
     assert processors() == len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
+@pytest.fixture(autouse=True)
+def _two_threads_of_torch():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_one_thread_of_torch_leaves_openmp_alone():
+    torch.set_num_threads(1)
+    assert threads._openmp() is None
+
+
 @pytest.fixture
 def scan(make_network):
     """Outputs of a batch of three tiles, as bytes."""
@@ -83,6 +96,7 @@ from brfkit.backends import threads
 from brfkit.backends.numba_cpu import NumbaBackend
 from brfkit.network import recurrent_network
 threads.processors = lambda: 2
+torch.set_num_threads(2)
 network = recurrent_network(3, [5], 2, "brf")
 weights = network.initialise(0, np.float32)
 x = np.ones((9, 40, 3), np.float32)

@@ -34,7 +34,7 @@ def simd_text() -> bytes:
     from brfkit.backends.numba_cpu import simd
 
     folder = Path(simd.__file__).parent
-    return b"".join(path.read_bytes() for path in (*sorted(folder.glob("*.py")), folder.parent / "emit.py"))
+    return b"".join(path.read_bytes() for path in (*sorted(folder.glob("*.py")), folder.parent / "native" / "emit.py"))
 
 
 def _surroundings(codegen: Any) -> tuple[str, ...]:

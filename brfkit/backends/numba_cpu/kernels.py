@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from brfkit.backends.numba_cpu import templates
+from brfkit.backends.numba_cpu.bfloat import BfloatText
 from brfkit.backends.numba_cpu.currents import CurrentText
 from brfkit.backends.numba_cpu.printer import VectorPrinter, local
 from brfkit.backends.numba_cpu.shape import Shape, check_filled, fill
@@ -48,6 +49,8 @@ class KernelText:
             words=layout.words,
         )
         sections = {"sizes and helpers": preamble, "matrix product": self._matrix()}
+        if self.shape.products != "float32":
+            sections["matrix product in bfloat16"] = BfloatText(self.shape).product()
         if self.shape.losing:
             sections["spike mask"] = fill(templates.LEFT, fate=inspect.getsource(fate).split("\n"))
         return sections | {"forward": self._forward(), "backward": self._backward()}
@@ -182,6 +185,9 @@ class KernelText:
         states = [local(s) for s in self.model.states]
         totals = [f"total_{d}" for d in self.model.derived]
         carry = templates.CARRY_RECURRENT if self.shape.recurrent else templates.CARRY_NONE.strip()
+        half = None if self.shape.products == "float32" else BfloatText(self.shape)
+        if half is not None:
+            carry = half.carry()
         arriving = templates.ARRIVING_CURRENTS
         if self.shape.last:
             arriving = fill(templates.ARRIVING_OUTPUTS.strip(), units=self._units)
@@ -189,6 +195,9 @@ class KernelText:
             templates.BACKWARD,
             header=self._header(printer),
             lanes=self._lanes,
+            w_back="w_rec" if half is None else "w_pairs",
+            begin=[] if half is None else half.begin(),
+            end=[] if half is None else half.end(),
             arriving=arriving.split("\n"),
             losing=self._losing(),
             unreached=templates.UNREACHED.strip().split("\n") if self.shape.losing else [],

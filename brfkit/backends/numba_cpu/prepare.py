@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brfkit.backends.base import Input
+from brfkit.backends.numba_cpu.bfloat import pack_pairs, products_of
 from brfkit.backends.numba_cpu.binary import pack_binary
 from brfkit.backends.numba_cpu.layout import Layout
 from brfkit.backends.numba_cpu.shape import Shape
@@ -70,8 +71,18 @@ def make_source(x: Input, dtype: np.dtype, tile: int, threads: int) -> Source:
     return Source(x.reshape(-1), no_ptr, no_index, "dense")
 
 
+def _backward_rows(shape: Shape, w_rec: NDArray) -> NDArray:
+    return shape.layout.rows(w_rec) if shape.products == "float32" else pack_pairs(shape.layout, w_rec)
+
+
 def prepare(
-    network: Network, weights: Mapping[str, NDArray], dtype: np.dtype, tile: int, kind: str, losing: bool = False
+    network: Network,
+    weights: Mapping[str, NDArray],
+    dtype: np.dtype,
+    tile: int,
+    kind: str,
+    losing: bool = False,
+    precision: str = "float32",
 ) -> list[Prepared]:
     prepared: list[Prepared] = []
     empty = np.zeros(1, dtype)
@@ -93,6 +104,7 @@ def prepare(
             channels=channels,
             words_in=-(-inputs // 64) if source == "spikes" else 0,
             losing=losing and layer.spec.spiking,
+            products=products_of(layout, precision, str(dtype), layer.recurrent),
         )
         typed = {key: np.asarray(value, dtype) for key, value in weights.items() if key.startswith(f"{name}.")}
         values, arguments = derive_values(model, layer, typed, network.dt)
@@ -110,7 +122,7 @@ def prepare(
                 layout.rows(np.array([values[d] for d in model.derived], dtype)),
                 layout.rows(w_in.T, spare=1 if source == "spikes" else 0),
                 empty if w_rec is None else layout.rows(w_rec.T, spare=1),
-                empty if w_rec is None else layout.rows(w_rec),
+                empty if w_rec is None else _backward_rows(shape, w_rec),
                 empty if below is None else below.rows(w_in),
                 layout.row(typed.get(f"{name}.bias", np.zeros(layer.units, dtype))),
                 inputs,

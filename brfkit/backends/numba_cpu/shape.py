@@ -27,6 +27,7 @@ class Shape:
         channels: of a dense input that is so narrow that it is added where the neuron is computed; else 0.
         words_in: 64-bit words that hold the spikes of the layer below; else 0.
         losing: whether spikes are lost on their way.
+        products: of the backward scan with W_rec: ``float32``, or bfloat16 by ``software``, ``avx512`` or ``amx``.
     """
 
     dtype: str
@@ -38,6 +39,7 @@ class Shape:
     channels: int = 0
     words_in: int = 0
     losing: bool = False
+    products: str = "float32"
 
     @property
     def single(self) -> bool:

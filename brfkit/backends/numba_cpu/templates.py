@@ -9,7 +9,7 @@ of uint64, row 0 the spikes before the first step; current [time][sample][WIDTH]
 # Arguments that are not int64. The backward kernel's names are the same.
 ARRAYS = {
     "real": "x w_in w_rec w_rec_forward bias params consts state current checkpoint out record grad down w_down "
-    "state_bar carry d_in d_rec d_bias d_params xbar w_x x_bar",
+    "w_pairs state_bar carry d_in d_rec d_bias d_params xbar w_x x_bar",
     "int64": "indptr counts",
     "int32": "indices",
     "uint64": "below bits keys",
@@ -223,7 +223,7 @@ if dense:
 BACKWARD = '''
 @numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)
 def backward(
-    x, indptr, indices, below, w_in, w_rec_forward, bias, w_rec, params, consts,
+    x, indptr, indices, below, w_in, w_rec_forward, bias, @W_BACK, params, consts,
     bits, current, checkpoint, grad, down, w_down, state_bar, carry,
     d_in, d_rec, d_bias, d_params, xbar, w_x, x_bar,
     first, count, batch, steps, units, inputs, segment, store,
@@ -244,6 +244,7 @@ def backward(
             xbar[i] = real(0.0)
     plane = TILE * ROWS * WIDTH
     seg_states = buffer((segment + 1) * plane)
+    @BEGIN
     capacity = segment * TILE
     widest = max(max(units, inputs), 1)
     listed = @LISTED
@@ -297,6 +298,7 @@ def backward(
             @INPUT_GRADIENT
             @CARRY
         @WEIGHT_GRADIENTS
+    @END
     simd.restore_denormals(control)
 '''
 
@@ -320,6 +322,38 @@ if wants_input:
 """
 
 CARRY_RECURRENT = "product(xbar, row0, stride, w_rec, units, stride, carry, stride < 0)"
+# The same product with operands in bfloat16 and sums in float32; ``w_pairs`` holds the bits of two rows of W_rec in
+# each number, ``half`` those of two entries of a sample's x̄. Of AVX512-BF16 or software one vector at a time, of AMX
+# blocks of 16 units.
+CARRY_BFLOAT = """
+for s in range(TILE):
+    for k in range(0, WIDTH, @LANES):
+        simd.store_bfloat@HOW(half, s * @PAIRS + k // 2, simd.load(xbar, row0 + s * WIDTH + k, @LANES))
+    @TAIL
+product_bfloat(half, w_pairs, carry)
+"""
+PRODUCT_BFLOAT = '''
+@numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def product_bfloat(half, w, z):
+    """z[s, :] = sum over j of x[s, j] w[j, :], two j at a time."""
+    for c in range(0, WIDTH, @STEP):
+        @ZERO
+        for j in range(@PAIRS):
+            @BODY
+        @STORE
+'''
+PRODUCT_AMX = '''
+@numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def product_bfloat(half, w, z):
+    """z[s, :] = sum over j of x[s, j] w[j, :], blocks of 32 j and 16 units at a time."""
+    for c in range(0, WIDTH, @STEP):
+        @ZERO
+        for j in range(0, @PAIRS, 16):
+            simd.amx_load(5, half, j, @PAIRS)
+            @BODY
+        @STORE
+'''
+
 CARRY_NONE = """
 for i in range(TILE * WIDTH):
     carry[i] = real(0.0)

@@ -230,7 +230,7 @@ def run_backward(saved: Saved, grad: NDArray | None, final: State, x_bar: NDArra
         table.each("state_bar", state_bar)
         table.each("carry", carry)
         table.own("xbar", xbar)
-        table.arrays({"w_rec_forward": p.w_rec, "w_rec": p.w_rec_back})
+        table.arrays({"w_rec_forward": p.w_rec, "w_rec" if p.shape.products == "float32" else "w_pairs": p.w_rec_back})
         last = above is None
         table.arrays({"grad": grad if grad is not None and last else nothing})
         table.numbers({"has_grad": grad is not None and last, "keep_xbar": keep})

@@ -44,7 +44,7 @@ def processor() -> tuple[str, str]:
 def own_text() -> bytes:
     """The text of what makes machine code: it decides what is made of a kernel."""
     folder = Path(__file__).parent
-    return b"".join(path.read_bytes() for path in (*sorted(folder.glob("*.py")), folder.parent / "emit.py"))
+    return b"".join(path.read_bytes() for path in sorted(folder.glob("*.py")))
 
 
 def key(title: str, parts: Iterable[str | bytes]) -> str:

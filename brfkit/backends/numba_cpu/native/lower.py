@@ -13,7 +13,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from brfkit.backends.numba_cpu import emit
+from brfkit.backends.numba_cpu.native import emit
 from brfkit.backends.numba_cpu.native import operations as ops
 from brfkit.backends.numba_cpu.native.operations import CompileError
 from brfkit.backends.numba_cpu.native.types import BOOL, FLOAT64, INT64, NUMBERS, Array, Nothing, Number, Type, Value

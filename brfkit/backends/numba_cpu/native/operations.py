@@ -8,7 +8,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from brfkit.backends.numba_cpu import emit
+from brfkit.backends.numba_cpu.native import emit
 from brfkit.backends.numba_cpu.native.types import (
     BOOL,
     FLOAT32,
@@ -271,6 +271,59 @@ def _place(builder: Any) -> Any:
         return builder.alloca(emit.INT32)
 
 
+def _store_bfloat(hardware: bool) -> Callable[..., Value]:
+    def store(builder: Any, target: Value, index: Value, value: Value) -> Value:
+        made = emit.to_bfloat(builder, vector(value), value.llvm, hardware)
+        place = builder.bitcast(pointer(builder, target, index), made.type.as_pointer())
+        builder.store(made, place, align=4)
+        return NONE
+
+    return store
+
+
+def _dot_bfloat(hardware: bool) -> Callable[..., Value]:
+    return lambda builder, a, b, total: Value(
+        total.type, emit.dot_bfloat(builder, vector(total), a.llvm, b.llvm, total.llvm, hardware)
+    )
+
+
+def _amx_configure(builder: Any, rows: Value) -> Value:
+    """Tiles 0-5 of ``rows`` rows and tiles 6 and 7 of 16 rows, 64 bytes each."""
+    with builder.goto_entry_block():
+        place = builder.alloca(ir.ArrayType(emit.INT8, 64))
+    builder.store(ir.Constant(place.type.pointee, None), place)
+
+    def put_byte(at: int, value: int) -> None:
+        builder.store(emit.INT8(value), builder.gep(place, [emit.INT32(0), emit.INT32(at)]))
+
+    put_byte(0, 1)
+    for tile in range(8):
+        put_byte(16 + 2 * tile, 64)
+        put_byte(48 + tile, _lanes(rows) if tile < 6 else 16)
+    emit.amx(builder, "ldtilecfg", builder.bitcast(place, emit.INT8.as_pointer()))
+    return NONE
+
+
+def _amx_memory(name: str) -> Callable[..., Value]:
+    """Load or store a tile; ``stride`` counts numbers from one row to the next."""
+
+    def access(builder: Any, tile: Value, target: Value, index: Value, stride: Value) -> Value:
+        place = builder.bitcast(pointer(builder, target, index), emit.INT8.as_pointer())
+        bytes_ = builder.mul(stride.llvm, emit.INT64(array(target).dtype.bitwidth // 8))
+        emit.amx(builder, name, emit.INT8(_lanes(tile)), place, bytes_)
+        return NONE
+
+    return access
+
+
+def _amx_registers(name: str) -> Callable[..., Value]:
+    def instruction(builder: Any, *tiles: Value) -> Value:
+        emit.amx(builder, name, *(emit.INT8(_lanes(t)) for t in tiles))
+        return NONE
+
+    return instruction
+
+
 def _of_vector(function: Callable[[Any, Vector, Any], Any]) -> Callable[[Any, Value], Value]:
     return lambda builder, x: Value(x.type, function(builder, vector(x), x.llvm))
 
@@ -293,6 +346,16 @@ SIMD: dict[str, Callable[..., Value]] = {
     "bits": _bits,
     "count_trailing_zeros": lambda builder, x: Value(INT64, builder.cttz(x.llvm, emit.INT1(0))),
     "popcount": lambda builder, x: Value(INT64, builder.ctpop(x.llvm)),
+    "store_bfloat": _store_bfloat(True),
+    "store_bfloat_software": _store_bfloat(False),
+    "dot_bfloat": _dot_bfloat(True),
+    "dot_bfloat_software": _dot_bfloat(False),
+    "amx_configure": _amx_configure,
+    "amx_release": _amx_registers("tilerelease"),
+    "amx_zero": _amx_registers("tilezero"),
+    "amx_load": _amx_memory("tileloadd64"),
+    "amx_store": _amx_memory("tilestored64"),
+    "amx_dot": _amx_registers("tdpbf16ps"),
     "flush_denormals": _flush,
     "restore_denormals": _restore,
     "address": lambda builder, x: Value(INT64, builder.ptrtoint(x.llvm, emit.INT64)),

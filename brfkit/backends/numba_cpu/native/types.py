@@ -7,7 +7,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from brfkit.backends.numba_cpu import emit
+from brfkit.backends.numba_cpu.native import emit
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ Nothing here is contracted: ``a * b + c`` rounds twice. Only :func:`fma` fuses.
 
 from __future__ import annotations
 
-from brfkit.backends.numba_cpu.emit import X86
+from brfkit.backends.numba_cpu.native.emit import X86
 from brfkit.backends.numba_cpu.simd.exponential import vexp, vexp_libm, vexpm1, vexpm1_libm
 from brfkit.backends.numba_cpu.simd.memory import address, get, load, put, store
 from brfkit.backends.numba_cpu.simd.processor import (

@@ -7,7 +7,7 @@ from typing import Any
 from numba import types
 from numba.extending import intrinsic
 
-from brfkit.backends.numba_cpu import emit
+from brfkit.backends.numba_cpu.native import emit
 from brfkit.backends.numba_cpu.simd.vectors import Vec
 
 

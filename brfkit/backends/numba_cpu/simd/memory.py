@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from brfkit.backends.numba_cpu.emit import INT64
+from brfkit.backends.numba_cpu.native.emit import INT64
 from brfkit.backends.numba_cpu.simd.vectors import Vec, lanes_of, llvm_type
 
 

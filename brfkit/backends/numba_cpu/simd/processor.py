@@ -9,8 +9,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from brfkit.backends.numba_cpu import emit
-from brfkit.backends.numba_cpu.emit import INT32
+from brfkit.backends.numba_cpu.native import emit
+from brfkit.backends.numba_cpu.native.emit import INT32
 from brfkit.backends.numba_cpu.simd.vectors import Mask
 
 

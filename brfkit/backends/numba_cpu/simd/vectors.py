@@ -10,7 +10,7 @@ from numba import types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
-from brfkit.backends.numba_cpu import emit
+from brfkit.backends.numba_cpu.native import emit
 
 
 class Vec(types.Type):

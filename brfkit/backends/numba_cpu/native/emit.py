@@ -158,3 +158,60 @@ def restore_denormals(builder: Any, place: Any, before: Any) -> None:
     if X86:
         builder.store(before, place)
         _control(builder, "ldmxcsr", place)
+
+
+class _BFloat(ir.Type):
+    """bfloat16, which llvmlite does not know by name."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _BFloat)
+
+    def __hash__(self) -> int:
+        return hash(_BFloat)
+
+
+BFLOAT = _BFloat()
+
+
+def to_bfloat(builder: Any, x: Lanes, value: Any, hardware: bool) -> Any:
+    """float32 lanes rounded to bfloat16 (to nearest, ties to even; NaN stays NaN), as 16-bit integers."""
+    halves = ir.VectorType(ir.IntType(16), x.lanes)
+    if hardware:
+        return builder.bitcast(builder.fptrunc(value, ir.VectorType(BFLOAT, x.lanes)), halves)
+    ints = ir.VectorType(INT32, x.lanes)
+
+    def number(n: int) -> ir.Constant:
+        return ir.Constant(ints, [ir.Constant(INT32, n)] * x.lanes)
+
+    bits = builder.bitcast(value, ints)
+    odd = builder.and_(builder.lshr(bits, number(16)), number(1))
+    rounded = builder.add(bits, builder.add(odd, number(0x7FFF)))
+    quiet = builder.select(builder.fcmp_unordered("uno", value, value), number(0x7FC00000), rounded)
+    return builder.trunc(builder.lshr(quiet, number(16)), halves)
+
+
+def dot_bfloat(builder: Any, x: Lanes, a: Any, b: Any, total: Any, hardware: bool) -> Any:
+    """``total`` plus the products of pairs of bfloat16, which float32 lanes of ``a`` and ``b`` hold as their bits."""
+    if hardware:
+        pairs = ir.VectorType(BFLOAT, 2 * x.lanes)
+        name = f"llvm.x86.avx512bf16.dpbf16ps.{32 * x.lanes}"
+        return call(builder, name, vector_type(x), [total, builder.bitcast(a, pairs), builder.bitcast(b, pairs)])
+    ints = ir.VectorType(INT32, x.lanes)
+    shift, upper = (ir.Constant(ints, [ir.Constant(INT32, n)] * x.lanes) for n in (16, 0xFFFF0000))
+
+    def parts(value: Any) -> tuple[Any, Any]:
+        bits = builder.bitcast(value, ints)
+        low, high = builder.shl(bits, shift), builder.and_(bits, upper)
+        return builder.bitcast(low, vector_type(x)), builder.bitcast(high, vector_type(x))
+
+    for first, second in zip(parts(a), parts(b), strict=True):
+        total = fused(builder, x, first, second, total)
+    return total
+
+
+def amx(builder: Any, name: str, *args: Any) -> None:
+    """An instruction on AMX tiles; tiles are constant numbers (int8)."""
+    call(builder, f"llvm.x86.{name}", ir.VoidType(), list(args))
