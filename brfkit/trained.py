@@ -21,6 +21,7 @@ from brfkit.backends.base import Backend
 from brfkit.checkpoints.native import Checkpoint, open_checkpoint, save_checkpoint
 from brfkit.errors import BrfkitError
 from brfkit.network import Network, Weights
+from brfkit.neurons import neuron_name
 from brfkit.runs.config import Config, DataConfig
 from brfkit.runs.resolve import published
 from brfkit.task import Task
@@ -88,9 +89,11 @@ class TrainedNetwork:
         return Checkpoint(self.network, self.weights).sha256
 
     @staticmethod
-    def load(path: PathLike, *, neuron: str | None = None, dataset: str | None = None) -> TrainedNetwork:
+    def load(
+        path: PathLike, *, neuron: str | None = None, dataset: str | None = None, trust: bool = False
+    ) -> TrainedNetwork:
         """Read a trained network; see :func:`load`."""
-        opened = open_checkpoint(path, neuron)
+        opened = open_checkpoint(path, neuron, trust)
         stored = opened.meta.get("config")
         if stored is not None:
             config = Config.from_dict(stored)
@@ -171,19 +174,23 @@ class TrainedNetwork:
         return DataConfig(dataset=dataset), self.task
 
 
-def load(path: PathLike, *, neuron: str | None = None, dataset: str | None = None) -> TrainedNetwork:
+def load(
+    path: PathLike, *, neuron: str | None = None, dataset: str | None = None, trust: bool = False
+) -> TrainedNetwork:
     """A trained network from a file.
 
     Args:
         path: run folder (its best checkpoint, else the last), checkpoint of this project, or ``.pt`` file of the
             published implementation.
-        neuron: for a published file, which neuron it holds; a wrong one is an error.
+        neuron: for a published file, which neuron it holds; a wrong one is an error. For a network of a user's own
+            neuron, the file that defines it.
+        trust: execute the source of a user's neuron that the checkpoint carries, in place of naming its file.
         dataset: what it is run on where nothing else is said. A published file is then evaluated as published for it.
 
     Raises:
         BrfkitError: there is no network, it cannot be read, or `neuron` does not fit it.
     """
-    return TrainedNetwork.load(path, neuron=neuron, dataset=dataset)
+    return TrainedNetwork.load(path, neuron=neuron, dataset=dataset, trust=trust)
 
 
 def as_network(source: NetworkLike, neuron: str | None = None) -> TrainedNetwork:
@@ -194,7 +201,7 @@ def as_network(source: NetworkLike, neuron: str | None = None) -> TrainedNetwork
     """
     if not isinstance(source, TrainedNetwork):
         return load(source, neuron=neuron)
-    if neuron not in (None, source.neuron):
+    if neuron is not None and neuron_name(neuron) != source.neuron:
         raise BrfkitError(f"{source.name} is a network of {source.neuron}, not {neuron}")
     return source
 

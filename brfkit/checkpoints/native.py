@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brfkit.checkpoints.published import is_published, read_published
-from brfkit.checkpoints.schema import DOCUMENT, check_description, check_meta
+from brfkit.checkpoints.schema import DOCUMENT, check_description, check_meta, check_sources
 from brfkit.errors import BrfkitError
 from brfkit.io.atomic import PathLike, atomic_write, read_stored_zip
 from brfkit.io.documents import parse_json
@@ -21,6 +21,8 @@ from brfkit.io.npy import npy_array
 from brfkit.io.schema import check_values
 from brfkit.io.text import visible
 from brfkit.network import Network, Weights
+from brfkit.neurons import NEURONS, neuron_name
+from brfkit.neurons.plugin import check_stored, stored_sources
 
 FORMAT = "brfkit-checkpoint"
 VERSION = 1
@@ -68,13 +70,16 @@ def save_checkpoint(path: PathLike, checkpoint: Checkpoint, force: bool = True) 
     Raises:
         BrfkitError: what is to be saved could not be loaded again, or the file cannot be written.
     """
-    document = {
+    document: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
         "network": checkpoint.network.to_dict(),
         "meta": checkpoint.meta,
         "extra": list(checkpoint.extra),
     }
+    sources = stored_sources({layer.neuron for layer in checkpoint.network.layers})
+    if sources:
+        document["neurons"] = sources
     arrays: dict[str, NDArray] = {}
     try:
         arrays[META] = np.array(json.dumps(document, default=_plain).encode())
@@ -89,18 +94,22 @@ def save_checkpoint(path: PathLike, checkpoint: Checkpoint, force: bool = True) 
         np.savez(stream, **arrays)  # type: ignore[arg-type]
 
 
-def load_checkpoint(path: PathLike) -> Checkpoint:
+def load_checkpoint(path: PathLike, trust: bool = False) -> Checkpoint:
     """The checkpoint that :func:`save_checkpoint` wrote to `path`.
 
+    Args:
+        path: of the file.
+        trust: execute the source of a user's neuron that the checkpoint carries, where it is not registered.
+
     Raises:
-        BrfkitError: the file cannot be read, is damaged or of another format.
+        BrfkitError: the file cannot be read, is damaged or of another format, or its neuron is not registered.
     """
     try:
         arrays = {
             _array_name(name): npy_array(data, f"array {name[:80]!r}", PLAIN_KINDS)
             for name, data in read_stored_zip(path).items()
         }
-        network, meta, names = _read_meta(arrays.pop(META, None))
+        network, meta, names = _read_meta(arrays.pop(META, None), trust)
         extra = {n[len(EXTRA) :]: arrays.pop(n) for n in list(arrays) if n.startswith(EXTRA)}
         if extra.keys() != set(names):
             raise BrfkitError("extra arrays are missing or too many; the file is damaged")
@@ -111,18 +120,20 @@ def load_checkpoint(path: PathLike) -> Checkpoint:
     return Checkpoint(network, {name: arrays[name] for name in network.shapes()}, meta, extra)
 
 
-def open_checkpoint(path: PathLike, neuron: str | None = None) -> Checkpoint:
+def open_checkpoint(path: PathLike, neuron: str | None = None, trust: bool = False) -> Checkpoint:
     """A checkpoint from a run folder (``best.npz``, else ``last.npz``), a file of this project, or a published ``.pt``.
 
     Args:
         path: folder or file.
         neuron: for a published file, which neuron it holds (see :mod:`brfkit.checkpoints.published`); for a file of
-            this project it may only repeat what the file says.
+            this project it may only repeat what the file says, or name the file of the user's neuron in it.
+        trust: execute the source of a user's neuron that the checkpoint carries.
 
     Raises:
         BrfkitError: there is no checkpoint, it cannot be read, or `neuron` does not fit it.
     """
     file = Path(path)
+    neuron = None if neuron is None else neuron_name(neuron)
     if file.is_dir():
         found = [file / name for name in RUN_FILES if (file / name).is_file()]
         if not found:
@@ -131,7 +142,7 @@ def open_checkpoint(path: PathLike, neuron: str | None = None) -> Checkpoint:
     elif is_published(file) or file.suffix in (".pt", ".pth"):
         network, weights, meta = read_published(file, neuron)
         return Checkpoint(network, weights, {"published": True, **meta})
-    checkpoint = load_checkpoint(file)
+    checkpoint = load_checkpoint(file, trust)
     held = checkpoint.network.layers[0].neuron
     if neuron not in (None, held):
         raise BrfkitError(f"{file} holds a network of {held}, not {neuron}; leave --neuron out")
@@ -166,7 +177,7 @@ def _array_name(member: str) -> str:
     return member[: -len(".npy")]
 
 
-def _read_meta(text: NDArray | None) -> tuple[Network, dict[str, Any], list[str]]:
+def _read_meta(text: NDArray | None, trust: bool = False) -> tuple[Network, dict[str, Any], list[str]]:
     """Network, ``Checkpoint.meta`` and the names of the extra arrays."""
     if text is None or text.dtype.kind != "S" or text.ndim:
         raise BrfkitError("there is no meta text; this is not a checkpoint of brfkit")
@@ -180,6 +191,9 @@ def _read_meta(text: NDArray | None) -> tuple[Network, dict[str, Any], list[str]
     check_values(document, DOCUMENT, "the meta text")
     check_description(document["network"])
     check_meta(document["meta"])
+    sources = document.get("neurons", {})
+    check_sources(sources)
+    check_stored(sources, NEURONS, trust)
     return Network.from_dict(document["network"]), document["meta"], document["extra"]
 
 

@@ -68,6 +68,20 @@ LSTM = {
 }
 
 
+SOURCE = {"source": Value((str,), length=1 << 20), "sha256": Value((str,), length=64)}
+"""What a checkpoint keeps of a neuron that came from a user's file."""
+
+
+def check_sources(values: Any) -> None:
+    """Refuse sources of neurons that are no texts by name."""
+    if not isinstance(values, Mapping) or len(values) > _LAYERS:
+        raise BrfkitError("the sources of neurons are not values by name")
+    for name, source in values.items():
+        if not isinstance(source, Mapping):
+            raise BrfkitError(f"the source of neuron {name[:80]!r} is not a text with its hash")
+        check_values(source, SOURCE, f"the source of neuron {name[:80]!r}")
+
+
 def check_description(values: Mapping[str, Any]) -> None:
     """Refuse what is not the description of a network, before anything is made of it."""
     check_values(values, NETWORK, "the description of the network")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from brfkit.errors import BrfkitError
+from brfkit.neurons import plugin
 from brfkit.neurons.alif import ALIF
 from brfkit.neurons.bhrf import BHRF
 from brfkit.neurons.brf import BRF
@@ -43,9 +44,15 @@ def register(neuron: Neuron, *, overwrite: bool = False) -> Neuron:
 
 
 def neuron_name(text: str) -> str:
-    """A name as it is registered: upper case and ``_`` make no difference. Other text is given back as it is."""
+    """A name as it is registered: upper case and ``_`` make no difference. Other text is given back as it is.
+
+    ``path/to/file.py`` and ``path/to/file.py:NAME`` execute the file, register its neurons and give the name of the
+    one that is meant (:mod:`brfkit.neurons.plugin`).
+    """
     if text in NEURONS:
         return text
+    if plugin.is_neuron_file(text):
+        return plugin.load_neuron_file(text, NEURONS)
     plain = text.lower().replace("_", "-")
     same = [name for name in (*NEURONS, "lstm") if name.lower().replace("_", "-") == plain]
     return same[0] if same else text
@@ -53,10 +60,10 @@ def neuron_name(text: str) -> str:
 
 def get_neuron(name: str) -> Neuron:
     """The neuron of that name, in any case; an unknown name is a :class:`BrfkitError` that suggests the nearest."""
-    try:
-        return NEURONS[neuron_name(name)]
-    except KeyError:
-        raise BrfkitError(f"unknown neuron {name!r}; {nearest(name, NEURONS)}") from None
+    known = neuron_name(name)
+    if known not in NEURONS and not plugin.from_entry_points(name, NEURONS):
+        raise BrfkitError(f"unknown neuron {name!r}; {nearest(name, NEURONS)}, and files such as my.py")
+    return NEURONS[known if known in NEURONS else name]
 
 
 __all__ = [

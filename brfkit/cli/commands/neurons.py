@@ -19,9 +19,16 @@ from brfkit.cli.parameters import NeuronName
 @option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True, needs=("kernel",),
         help="Precision of the kernel.")  # fmt: skip
 @option("--backward", is_flag=True, needs=("kernel",), help="The kernel's backward pass in place of the forward pass.")
+@option("--check", is_flag=True, excludes=("kernel",),
+        help="Check NAME: text, spikes, gradients against autograd, fused scans, speed.")  # fmt: skip
+@option("--new", type=click.Path(dir_okay=False), excludes=("kernel", "check"),
+        help="Write a neuron file to start from.")  # fmt: skip
+@option("--force", is_flag=True, needs=("new",), help="Overwrite the file of --new.")
 @common
-def command(name: str | None, kernel: str | None, units: int, dtype: str, backward: bool, as_json: bool) -> None:
+def command(name: str | None, kernel: str | None, as_json: bool, **options: Any) -> None:
     """List the neuron models, or show one of them.
+
+    NAME may be a file of your own, my.py, or my.py:NAME where it holds several neurons. It is executed.
 
     With NAME: its equations, states, parameters with units, defaults and initial values, constants and which of them
     can be trained, discretisations, the parts that can be switched off, the surrogate gradient and the source.
@@ -33,13 +40,20 @@ def command(name: str | None, kernel: str | None, units: int, dtype: str, backwa
     brfkit neurons
     brfkit neurons brf
     brfkit neurons brf --kernel numba --backward
+    brfkit neurons --new my.py
+    brfkit neurons my.py --check
     """
     from brfkit.neurons import NEURONS, get_neuron
 
+    _refuse_unused(name, kernel, options)
+    if options["new"]:
+        _write_template(options["new"], options["force"], as_json)
+        return
+    if options["check"]:
+        _check(str(name), as_json)
+        return
     if kernel is not None:
-        if name is None:
-            raise click.UsageError("--kernel needs the NAME of a neuron")
-        _print_kernel(name, kernel, units, dtype, backward, as_json)
+        _print_kernel(str(name), kernel, options["units"], options["dtype"], options["backward"], as_json)
         return
     if name is None:
         facts = [describe(neuron) for neuron in NEURONS.values()]
@@ -53,6 +67,54 @@ def command(name: str | None, kernel: str | None, units: int, dtype: str, backwa
         print_json(one)
     else:
         _print_one(one)
+
+
+def _refuse_unused(name: str | None, kernel: str | None, options: dict[str, Any]) -> None:
+    """Options that would do nothing are wrong usage."""
+    if name is None and (kernel is not None or options["check"]):
+        raise click.UsageError(f"--{'check' if options['check'] else 'kernel'} needs the NAME of a neuron")
+    if options["new"] and name is not None:
+        raise click.UsageError("--new takes no NAME")
+
+
+def _write_template(path: str, force: bool, as_json: bool) -> None:
+    from pathlib import Path
+
+    from brfkit.errors import BrfkitError
+    from brfkit.io.atomic import atomic_write
+    from brfkit.neurons.plugin import template
+
+    if Path(path).suffix != ".py":
+        raise BrfkitError(f"{path}: a neuron file ends in .py")
+    with atomic_write(path, "w", force) as stream:
+        stream.write(template(Path(path)))
+    if as_json:
+        print_json({"file": path})
+    else:
+        click.echo(f"{path} holds a neuron to start from; `brfkit neurons {path} --check` checks it.")
+
+
+def _check(name: str, as_json: bool) -> None:
+    from brfkit.analysis.neuron.check import check_neuron
+
+    report = check_neuron(name)
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        table = _table(f"Checks of {report.neuron}", "", "check", "")
+        for check in report.checks:
+            table.add_row("ok" if check.passed else "FAILED", check.name, _escaped(check.detail))
+        from rich.console import Console
+
+        Console().print(table)
+    if not report.passed:
+        raise click.exceptions.Exit(1)
+
+
+def _escaped(text: str) -> str:
+    from brfkit.io.text import markup
+
+    return markup(text)
 
 
 def _print_kernel(name: str, kernel: str, units: int, dtype: str, backward: bool, as_json: bool) -> None:
