@@ -124,7 +124,7 @@ def split(choices: tuple[str, ...] = ("test", "train")) -> Callable[[F], F]:
 def trained_network(function: F) -> F:
     """CHECKPOINT, ``--dataset``, ``--neuron`` and ``--permutation``: one trained network and its data."""
     neuron = option("--neuron", type=NeuronName(), panel=DATA,
-                    help="For a published file: which neuron it holds (brf, rf, bhrf). For a neuron of your own: its file.")  # fmt: skip
+                    help="Which neuron a published file holds (brf, rf, bhrf), or the file of your own.")  # fmt: skip
     return click.argument("checkpoint", type=CheckpointPath())(dataset(neuron(permutation(function))))
 
 

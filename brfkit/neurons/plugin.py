@@ -192,8 +192,8 @@ def check_stored(sources: Mapping[str, Mapping[str, str]], registry: dict[str, N
             continue
         if here is None:
             raise BrfkitError(
-                f"this network is made of neuron {name!r} from a user's file (sha256 {kept.sha256[:12]}…), which is not "
-                "executed unasked; name that file with --neuron FILE.py, or pass trust=True in Python"
+                f"this network is made of neuron {name!r} from a user's file (sha256 {kept.sha256[:12]}…), which "
+                "is not executed unasked; name that file with --neuron FILE.py, or pass trust=True in Python"
             )
         raise BrfkitError(
             f"neuron {name!r} of this network has another source (sha256 {kept.sha256[:12]}…) than "

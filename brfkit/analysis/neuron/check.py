@@ -85,7 +85,8 @@ def _attempt(name: str, work: Callable[[], str]) -> Check:
 
 def _parse(neuron: Neuron) -> str:
     """Build the programs with every option off, in every discretisation."""
-    variants: list[dict[str, OptionValue]] = [{}, *({option.name: False} for option in neuron.options)]
+    variants: list[dict[str, OptionValue]] = [{}]
+    variants += [{option.name: False} for option in neuron.options]
     variants += [{"discretisation": way} for way in neuron.discretisations]
     operations = 0
     for options in variants:
