@@ -184,9 +184,8 @@ def test_commands_take_a_file(file: Path, tmp_path: Path, capfd: pytest.CaptureF
     assert cli(["evaluate", run, "--neuron", str(file), "--limit-test", "20", "--json"]) == 0
     assert json.loads(capfd.readouterr().out)["loss"] == pytest.approx(trained["test_loss"], abs=1e-7)
     forget("mine")
-    resumed = ["--run-dir", run, "--resume", "--epochs", "2", "--json"]
-    assert cli(["train", *size[:-2], "--neuron", str(file), *resumed]) == 0
-    assert json.loads(capfd.readouterr().out)["epochs"] == 2
+    assert cli(["train", *size, "--neuron", str(file), "--run-dir", run, "--resume", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["epochs"] == 1
     assert cli(["simulate", "--neuron", str(file), "--omega", "10", "--json"]) == 0
 
 
