@@ -23,7 +23,10 @@ from brfkit.task import Task
 
 OPTIMIZERS = ("adam", "adamw", "radam", "nadam", "adamax", "rmsprop", "sgd", "adagrad")
 LSTM = "lstm"
-OMEGA_INITS = ("spectrum",)
+SPECTRUM, AUTO = "spectrum", "auto"
+OMEGA_INITS = (SPECTRUM, AUTO)
+FROM_DATA, XAVIER = "data", "xavier"
+W_IN_INITS = (FROM_DATA, XAVIER)
 VALIDATIONS = ("random", "blocks", "speakers")
 SCHEDULES = ("linear", "constant", "cosine")
 BINNINGS = ("full", "paper")
@@ -103,8 +106,13 @@ class NetworkConfig:
         None, "Initial distributions by parameter of the hidden neurons, or readout.PARAMETER.", default_factory=dict
     )
     omega_init: str | None = setting(
-        None, "Draw ω of the hidden neurons from the spectrum of the training inputs.", NETWORK, choices=OMEGA_INITS
-    )
+        None, "Draw ω of the hidden neurons from the spectrum of the training inputs; auto: where they have one.",
+        NETWORK, choices=OMEGA_INITS,
+    )  # fmt: skip
+    w_in_init: str | None = setting(
+        None, "Input weights: xavier as drawn, or data: scaled until half of the neurons spike on training samples.",
+        NETWORK, choices=W_IN_INITS,
+    )  # fmt: skip
     start_from: str | None = setting(
         None, "Start from the weights of a run folder or checkpoint.", NETWORK, metavar="CHECKPOINT", path=True
     )
@@ -116,6 +124,8 @@ class NetworkConfig:
             raise BrfkitError(f"network.start_from: neuron {LSTM} cannot go on from a checkpoint")
         if self.start_from is not None and self.omega_init is not None:
             raise BrfkitError("network.start_from does not go with network.omega_init: its weights have their ω")
+        if self.w_in_init == FROM_DATA and self.neuron == LSTM:
+            raise BrfkitError(f"network.w_in_init: neuron {LSTM} has no spikes to scale its input weights by")
         if self.omega_init is None or self.omega_init not in OMEGA_INITS:
             return
         have = [name for name, neuron in NEURONS.items() if any(p.name == "omega" for p in neuron.parameters)]

@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from brfkit.checkpoints.native import Checkpoint
+from brfkit.data.registry import dataset_spec
 from brfkit.errors import BrfkitError
 from brfkit.io.arrays import is_path
-from brfkit.neurons import neuron_name
-from brfkit.runs.config import Config, DataConfig
+from brfkit.neurons import NEURONS, neuron_name
+from brfkit.runs.config import LSTM, Config, DataConfig, NetworkConfig
 from brfkit.runs.config_files import merge, parse_toml, read_config_file
 from brfkit.runs.presets import find_preset, preset_dataset, read_preset
 from brfkit.runs.settings import short
 from brfkit.task import Task
+
+CUSTOM = "custom"  # preset of custom data sets
 
 
 def resolve(
@@ -46,9 +49,32 @@ def resolve(
     neuron = None if neuron is None else neuron_name(neuron)
     if preset is None:
         _, start = find_preset(dataset, neuron)
+        if is_path(dataset) and "omega_init" not in _mapping(sections, "network"):  # not a stored, complete one
+            start = _custom(dataset, neuron, merge(sections, overrides))
     merged = merge(merge(start, sections), overrides)
     merged = merge(merged, {"data": {"dataset": dataset}, "network": {"neuron": neuron} if neuron else {}})
     return Config.from_dict(merged)
+
+
+def _custom(dataset: str, neuron: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The preset of custom data without what does not go with the neuron, the given settings, or the labels."""
+    start = read_preset(CUSTOM)
+    network = _mapping(given, "network")
+    init = _mapping(network, "init")
+    name = str(neuron or NetworkConfig().neuron)
+    known = NEURONS.get(name)
+    if network.get("start_from") is not None or "w_in" in init or name == LSTM:
+        del start["network"]["w_in_init"]
+    has_omega = known is not None and any(p.name == "omega" for p in known.parameters)
+    if network.get("start_from") is not None or "omega" in init or not has_omega:
+        del start["network"]["omega_init"]
+    try:
+        per_step = "task" not in given and dataset_spec(dataset).labels_per_step
+    except BrfkitError:  # which reading the data will raise again, with the options that belong to it
+        per_step = False
+    if per_step or "task" in given:
+        del start["task"]
+    return start
 
 
 def published(dataset: str, neuron: str) -> Config:
@@ -106,6 +132,11 @@ def _named(given: str | None, parts: Sequence[Mapping[str, Any]], section: str, 
             raise BrfkitError(f"{section}.{key} is empty" if "\0" not in value else f"{section}.{key} holds a NUL")
         return value
     return None
+
+
+def _mapping(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = values.get(key)
+    return found if isinstance(found, Mapping) else {}
 
 
 def _get(sections: Mapping[str, Any], section: str, key: str) -> Any:

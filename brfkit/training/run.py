@@ -25,7 +25,7 @@ from brfkit.evaluation import batches
 from brfkit.io.schema import check_values
 from brfkit.memory import peak_bytes
 from brfkit.runs.config import Config, is_lstm
-from brfkit.runs.datasets import load_dataset, split_validation
+from brfkit.runs.datasets import load_dataset
 from brfkit.runs.folder import BEST, CONFIG, EXTENDABLE, LAST, PROVENANCE, RunFolder, Stored
 from brfkit.runs.metrics import TEST, Row, best_epoch, stop_epoch
 from brfkit.runs.provenance import collect
@@ -33,8 +33,8 @@ from brfkit.runs.settings import differences
 from brfkit.trained import TrainedNetwork
 from brfkit.training.distributed import World
 from brfkit.training.divergence import DivergedError
+from brfkit.training.initial import initialise_from_data, period_note, silence_note
 from brfkit.training.lstm import LstmTrainer, build_lstm
-from brfkit.training.spectrum import initialise_omega
 from brfkit.training.start import starting_weights
 from brfkit.training.tensorboard import Board
 from brfkit.training.trainer import Trainer, one_torch_thread
@@ -72,8 +72,10 @@ class Run:
     """What a run came to; test figures are those of the best epoch (:func:`brfkit.runs.metrics.best_epoch`).
 
     ``stopped`` says why it ended before its last epoch, ``diverged`` where it went wrong; None otherwise. ``notes``
-    are about the data: classes without a sample, empty recordings. ``frozen_weights`` counts single weights that did
-    not change in the last epoch although they had a gradient (:class:`brfkit.training.divergence.WeightWatch`).
+    are about the data (classes without a sample, empty recordings), sequences shorter than a period, and layers that do
+    not spike; ``silent`` says whether there are such layers at the best epoch. ``frozen_weights`` counts single weights
+    that did not change in the last epoch although they had a gradient
+    (:class:`brfkit.training.divergence.WeightWatch`).
     ``folder`` has the files of the run, ``metrics`` every row of ``metrics.csv``.
     """
 
@@ -94,6 +96,7 @@ class Run:
     spikes_by_layer: list[float] | None = None
     notes: list[str] = field(default_factory=list)
     frozen_weights: int = 0
+    silent: bool = False
     folder: RunFolder = field(kw_only=True)
     metrics: tuple[Row, ...] = field(kw_only=True, repr=False)
 
@@ -144,10 +147,12 @@ def train(
     folder = RunFolder(run_dir, config)
     dataset = load_dataset(config.data, seed=config.training.seed, data_dir=data_dir)
     notes = list(check_trainable(dataset))
+    trainer, origin = make_trainer(config, dataset, backend, world, resume and bool(folder.resumable()))
+    too_short = period_note(trainer.network, trainer.module.weights(), dataset.steps)
+    notes += [] if too_short is None else [too_short]
     if world.first:
         for note in notes:
             log.warning("%s", note)
-    trainer, origin = make_trainer(config, dataset, backend, world, resume and bool(folder.resumable()))
     with folder.lock() if world.first else nullcontext():
         if world.first:  # not before the data are there
             folder.prepare(resume, force)
@@ -193,10 +198,7 @@ def make_trainer(
         return LstmTrainer(config, dataset, baseline, weights, LstmBackend(), world), {}
     network = config.network.build(dataset.channels, dataset.classes)
     weights = network.initialise(training.seed, dtype, config.network.initial_distributions())
-    origin: dict[str, Any] = {}
-    if config.network.omega_init is not None:
-        train_split, _ = split_validation(dataset.train, config.data, training.seed)
-        origin["omega_init"] = initialise_omega(network, weights, train_split, training.seed)
+    origin = initialise_from_data(config, network, weights, dataset, backend)
     path = config.network.start_from
     if path is not None and not resumed:
         found, origin["start_from"] = starting_weights(path, network, config.network.neuron, dataset.permutation)
@@ -268,6 +270,7 @@ class _Epochs:
         try:
             if not self.rows:
                 self._finish_epoch(trainer.measure(), board)
+                self._warn_of_silence()
             while trainer.epoch < epochs and self._enough() is None and not stop():
                 row = trainer.train_epoch(self.observer.step)
                 self._finish_epoch([row, *trainer.measure()], board)
@@ -284,6 +287,13 @@ class _Epochs:
                 self.folder.write_metrics(self.rows)
                 self._draw()
         return None
+
+    def _warn_of_silence(self) -> None:
+        """Before training: where no neuron spikes at the initial weights."""
+        layers = self.trainer.network.spiking_layers
+        if self.writes and layers and all(row.spikes_per_sample == 0 for row in self.rows):
+            note = silence_note(self.trainer.network, [0.0] * len(layers), self.config.network)
+            log.warning("at the initial weights, %s", note)
 
     def _enough(self) -> str | None:
         """Why no further epoch is needed; None where one is."""
@@ -339,6 +349,10 @@ class _Epochs:
         at_best = {row.split: row for row in self.rows if row.epoch == best}
         row = at_best.get(TEST) or next(iter(at_best.values()))
         peak = peak_bytes()
+        by_layer = self._spikes_by_layer(row) if self.writes else None
+        silent = None if by_layer is None else silence_note(self.trainer.network, by_layer, self.config.network)
+        if silent is not None:
+            log.warning("%s", silent)
         return Run(
             run_dir=str(self.folder.path),
             dataset=self.config.data.dataset,
@@ -354,8 +368,9 @@ class _Epochs:
             peak_memory_mib=math.nan if peak is None else peak / 2**20,
             diverged=diverged,
             stopped=self._enough(),
-            spikes_by_layer=self._spikes_by_layer(row) if self.writes else None,
-            notes=self.notes,
+            spikes_by_layer=by_layer,
+            notes=self.notes if silent is None else [*self.notes, silent],
+            silent=silent is not None,
             folder=self.folder,
             metrics=tuple(self.rows),
             frozen_weights=self.trainer.watch.frozen_values(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,10 @@ from brfkit.data import Split
 from brfkit.errors import BrfkitError
 from brfkit.network import Network
 from brfkit.neurons.oscillator import BOUND
+from brfkit.runs.config import AUTO, SPECTRUM
 from brfkit.spectrum import input_power
+
+log = logging.getLogger(__name__)
 
 SAMPLES = 256  # of the training set at most; the spectrum is a mean, which more of them hardly change
 _SAMPLE_STREAM, _OMEGA_STREAM = 4, 5
@@ -73,15 +77,42 @@ def input_spectrum(split: Split, dt: float, seed: int, samples: int = SAMPLES) -
     return Spectrum(omega[band], found.power[band].mean(1), len(drawn), BOUND / dt)
 
 
-def initialise_omega(network: Network, weights: Mapping[str, NDArray], split: Split, seed: int) -> dict[str, Any]:
+def period_range(steps: int, dt: float) -> Spectrum:
+    """An even spectrum from one to four periods in a sequence, below 1/(2δ), for inputs that have none of their own."""
+    highest = 0.5 / dt
+    lowest = min(2.0 * np.pi / (steps * dt), 0.5 * highest)
+    count = max(1, min(4, int(highest / lowest)))
+    return Spectrum(lowest * np.arange(1.0, count + 1.0, dtype=np.float64), np.ones(count), 0, highest)
+
+
+def initialise_omega(
+    network: Network, weights: Mapping[str, NDArray], split: Split, seed: int, how: str = SPECTRUM
+) -> dict[str, Any]:
     """Put ω drawn from the spectrum of the input into the initial weights, in place.
 
     All layers with an ω draw from the same spectrum, each with its own random numbers; other weights stay as they are.
 
+    Args:
+        network, weights: what to initialise.
+        split: training samples.
+        seed: of the draws.
+        how: ``spectrum``; or ``auto``, which takes :func:`period_range` where the inputs have no spectrum.
+
     Returns:
         What a run folder says of it: number of samples, and by layer the lowest, the median and the highest ω.
+
+    Raises:
+        BrfkitError: the inputs have no spectrum, and ``how`` is not ``auto``.
     """
-    spectrum = input_spectrum(split, network.dt, seed)
+    try:
+        spectrum = input_spectrum(split, network.dt, seed)
+    except BrfkitError as error:
+        if how != AUTO:
+            raise
+        steps = split.batch([0])[0]
+        length = steps.steps if isinstance(steps, Events) else steps.shape[0]
+        spectrum = period_range(length, network.dt)
+        log.info("%s; ω is drawn from one to four periods in a sequence", error)
     drawn: dict[str, Any] = {"samples": spectrum.samples}
     for index, layer in enumerate(network.layers):
         omega = weights.get(f"{layer.name}.omega")

@@ -16,7 +16,7 @@ from brfkit.runs.datasets import load_dataset
 from brfkit.runs.resolve import resolve
 from brfkit.training.distributed import World
 from brfkit.training.divergence import DivergedError, WeightWatch
-from brfkit.training.run import Silent, _make_trainer, train
+from brfkit.training.run import Silent, make_trainer, train
 from brfkit.training.totals import Totals
 
 BACKEND = get_backend("numba", threads=1)
@@ -35,7 +35,7 @@ def config(neuron="lif", **training):
 
 def make(neuron="lif", **training):
     settings = config(neuron, **training)
-    return _make_trainer(settings, load_dataset(settings.data, seed=0), BACKEND, World(), False)[0]
+    return make_trainer(settings, load_dataset(settings.data, seed=0), BACKEND, World(), False)[0]
 
 
 def set_gradient(trainer, name, value):

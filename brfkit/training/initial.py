@@ -1,0 +1,95 @@
+"""Initial weights that depend on the training data: frequencies from its spectrum, input weights from its scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from brfkit.backends.base import Backend
+from brfkit.calibration import calibrate_weights, channel_scale, samples_for
+from brfkit.data import Dataset, Split
+from brfkit.network import Network, Weights
+from brfkit.runs.config import FROM_DATA, Config, NetworkConfig
+from brfkit.runs.datasets import split_validation
+from brfkit.training.spectrum import initialise_omega
+
+SAMPLES = 64  # of the training set that input weights are scaled on
+_SCALE_STREAM = 7
+
+
+def initialise_from_data(
+    config: Config, network: Network, weights: Weights, dataset: Dataset, backend: Backend
+) -> dict[str, Any]:
+    """Change initial weights, in place, as ``network.omega_init`` and ``network.w_in_init`` ask for.
+
+    Returns:
+        What the run folder says of it, by the name of the setting; empty where neither is set.
+    """
+    origin: dict[str, Any] = {}
+    settings, seed = config.network, config.training.seed
+    if settings.omega_init is None and settings.w_in_init != FROM_DATA:
+        return origin
+    train, _ = split_validation(dataset.train, config.data, seed)
+    if settings.omega_init is not None:
+        origin["omega_init"] = initialise_omega(network, weights, train, seed, settings.omega_init)
+    if settings.w_in_init == FROM_DATA and settings.start_from is None:
+        origin["w_in_init"] = _scale_input(network, weights, train, dataset.steps, seed, backend)
+    return origin
+
+
+def _scale_input(
+    network: Network, weights: Weights, train: Split, steps: int, seed: int, backend: Backend
+) -> dict[str, Any]:
+    """First every channel to a root mean square of 1, then every layer to the share of neurons that is to spike."""
+    count = samples_for(network, steps, SAMPLES)
+    chosen = np.sort(np.random.default_rng([seed, _SCALE_STREAM]).permutation(len(train))[:count])
+    name = f"{network.layers[0].name}.w_in"
+    x, _ = train.batch(chosen, weights[name].dtype)
+    told: dict[str, Any] = {"samples": len(chosen)}
+    scale = channel_scale(x)
+    if scale is not None:
+        weights[name] = np.ascontiguousarray(weights[name] / scale, weights[name].dtype)
+        told["channel_rms"] = [float(scale.min()), float(scale.max())]
+    for done in calibrate_weights(network, weights, x, backend):
+        told[done.layer] = {"gain": done.gain, "share": done.share}
+    return told
+
+
+def period_note(network: Network, weights: Weights, steps: int) -> str | None:
+    """A note where the sequences are shorter than one period of most resonators; None where they are not."""
+    length = steps * network.dt
+    for layer in network.spiking_layers:
+        omega = weights.get(f"{layer.name}.omega")
+        if omega is None:
+            continue
+        periods = 2.0 * np.pi / np.maximum(np.abs(omega.astype(np.float64)), 1e-12)
+        longer = int((periods > length * (1.0 + 1e-6)).sum())
+        if 2 * longer > layer.units:
+            return (
+                f"sequences of {steps} steps last {length:.3g} (steps · δ, δ = {network.dt:g}), which is shorter than "
+                f"one period 2π/ω of {longer} of the {layer.units} neurons of {layer.name} (median "
+                f"{np.median(periods):.3g}); --omega-init spectrum takes ω from the data, a larger --dt makes the "
+                "sequences longer"
+            )
+    return None
+
+
+def silence_note(network: Network, spikes: Sequence[float], settings: NetworkConfig) -> str | None:
+    """A note where no neuron of a spiking layer spikes; None where all layers do.
+
+    Args:
+        network: description.
+        spikes: per sample, of every spiking layer.
+        settings: say whether the input weights were scaled to the data.
+    """
+    silent = [layer.name for layer, count in zip(network.spiking_layers, spikes, strict=True) if count == 0]
+    if not silent:
+        return None
+    way = (
+        "a larger --dt or larger inputs help"
+        if settings.w_in_init == FROM_DATA
+        else "--w-in-init data scales the input weights until half of the neurons spike"
+    )
+    return f"no neuron of {', '.join(silent)} spikes: its outputs do not depend on the input; {way}"
