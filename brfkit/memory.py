@@ -4,11 +4,53 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from brfkit.errors import BrfkitError
 
 _SPARE = 0.9  # share of what is free that one array or one run may ask for
+
+
+@dataclass(frozen=True)
+class TrainingShape:
+    """What the memory of a training step depends on.
+
+    Attributes:
+        parameters: trained numbers.
+        itemsize: bytes of one of them.
+        moments: numbers that the optimiser keeps for each.
+        batch: samples at a time, those of an evaluation included.
+        steps: T.
+        inputs: dense input channels; 0 for events.
+        outputs: of the readout.
+        units, states: hidden neurons of all layers, and numbers that each carries from step to step.
+    """
+
+    parameters: int
+    itemsize: int
+    moments: int
+    batch: int
+    steps: int
+    inputs: int
+    outputs: int
+    units: int
+    states: int
+
+
+# Copies of a weight beside the optimiser's moments: itself, its gradient, two that are watched, one that is measured,
+# those that kernels read forwards and backwards, and the float64 draw it begins as.
+_WEIGHT_COPIES = 8
+_KEPT_EVERY = 8  # steps between states that are kept for the way back, at the closest
+
+
+def estimate_training_bytes(shape: TrainingShape) -> int:
+    """What training is going to take, from below: weights, gradients, optimiser, one batch and what is kept of it."""
+    weights = shape.parameters * shape.itemsize * (_WEIGHT_COPIES + shape.moments)
+    rows = shape.batch * shape.steps
+    batch = rows * shape.itemsize * (2 * shape.inputs + 3 * shape.outputs)
+    kept = rows * shape.units * shape.states * shape.itemsize // _KEPT_EVERY + rows * shape.units // 8
+    return weights + batch + kept
 
 
 def status_bytes(field: str) -> int:

@@ -183,7 +183,10 @@ def test_omega_beyond_the_boundary_is_refused():
         ({"stimulus": np.array([1.0, np.inf])}, "step 1, column 1 is inf"),
         ({"stimulus": np.zeros(5), "steps": 6}, "5 steps, fewer than the 6"),
         ({"stimulus": np.zeros(5), "frequency": 6.0}, "has no frequency"),
-        ({"steps": 10**6, "neurons": 10**5, "stimulus": "step"}, "GB to record"),
+        (
+            {"steps": 10**6, "neurons": 10**5, "stimulus": "step"},
+            r"recording 1,000,000 steps of 100,000 neurons needs .* GiB of memory",
+        ),
     ],
 )
 def test_refused(arguments, complaint):

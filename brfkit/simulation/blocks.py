@@ -7,7 +7,6 @@ for any number of them; neurons with currents of their own are taken in small bl
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brfkit.backends.base import Backend, state_names
-from brfkit.errors import BrfkitError
+from brfkit.memory import check_memory
 from brfkit.network import Layer, Network
 from brfkit.simulation.divergence import GROWTH, first_divergence
 
@@ -118,7 +117,11 @@ class _Job:
         self.symbols = [s for s in layer.spec.states if s != "z"]
         spiking = layer.spec.spiking
         if record:
-            _check_memory(steps * neurons * (drive.itemsize * len(self.symbols) + spiking), steps, neurons)
+            check_memory(
+                steps * neurons * (drive.itemsize * len(self.symbols) + spiking),
+                f"recording {steps:,} steps of {neurons:,} neurons",
+                "take fewer, or record nothing (leave out --out and --plot)",
+            )
         states = {s: np.empty((steps, neurons), drive.dtype) for s in self.symbols if record}
         z = np.empty((steps, neurons), np.uint8) if record and spiking else None
         self.result = Recording(states, z, np.zeros(neurons, np.int64))
@@ -172,16 +175,3 @@ class _Job:
             self._done += len(outputs) * (hi - lo)
             if self.progress is not None:
                 self.progress(self._done, len(self.drive) * self.layer.units)
-
-
-def _check_memory(size: int, steps: int, neurons: int) -> None:
-    """Refuse a recording that would take more than three quarters of the machine's memory."""
-    try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return  # not told on this system
-    if size > 0.75 * memory:
-        raise BrfkitError(
-            f"{steps:,} steps of {neurons:,} neurons take {size / 1e9:.1f} GB to record, this machine has "
-            f"{memory / 1e9:.1f} GB; take fewer, or record nothing (leave out --out and --plot)"
-        )

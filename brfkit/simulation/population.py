@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from brfkit.backends import get_backend
 from brfkit.backends.base import Backend
 from brfkit.errors import BrfkitError
+from brfkit.memory import check_memory
 from brfkit.network import Layer
 from brfkit.neurons import OptionValue, get_neuron
 from brfkit.simulation.blocks import Recording, run_population
@@ -23,6 +24,10 @@ from brfkit.simulation.stimulus import times
 from brfkit.simulation.values import Values, check_bound, population_parameters
 
 STEPS = 1000
+NEURON_BYTES = (
+    400  # that one neuron takes beside what is recorded of it, measured; its transition matrix for the most part
+)
+MANY = 100_000  # neurons below which nobody asks for memory
 
 
 @dataclass(frozen=True)
@@ -169,6 +174,8 @@ def simulate(
     current = given_current(stimulus, steps)
     if neurons is None and current is not None and current.shape[1] > 1:
         neurons = current.shape[1]
+    if neurons is not None and neurons > MANY:
+        check_memory(neurons * NEURON_BYTES, f"a population of {neurons:,} neurons", "take fewer --neurons")
     values = population_parameters(spec, given, neurons, switches, constants)
     count = len(next(iter(values.values())))
     check_bound(spec, values.get("omega"), dt, switches)

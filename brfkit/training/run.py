@@ -21,9 +21,9 @@ from brfkit.checkpoints.schema import RESUMED, TRAINER
 from brfkit.data import Dataset
 from brfkit.data.checks import check_trainable
 from brfkit.errors import BrfkitError
-from brfkit.evaluation import batches
+from brfkit.evaluation import BATCH_SIZE, batches
 from brfkit.io.schema import check_values
-from brfkit.memory import peak_bytes
+from brfkit.memory import TrainingShape, check_memory, estimate_training_bytes, peak_bytes
 from brfkit.runs.config import Config, is_lstm
 from brfkit.runs.datasets import load_dataset
 from brfkit.runs.folder import BEST, CONFIG, EXTENDABLE, LAST, PROVENANCE, RunFolder, Stored
@@ -186,6 +186,28 @@ def _quiet_collector() -> Iterator[None]:
         gc.unfreeze()
 
 
+def _check_memory(config: Config, dataset: Dataset, parameters: int, states: int) -> None:
+    """Refuse a training that does not fit into memory, before any of it is made."""
+    training, hidden = config.training, sum(config.network.hidden)
+    batch = min(max(training.batch_size, BATCH_SIZE), max(len(split) for split in dataset.splits.values()))
+    shape = TrainingShape(
+        parameters=parameters,
+        itemsize=np.dtype(training.dtype).itemsize,
+        moments=0 if training.optimizer == "sgd" else 1 if training.optimizer in ("rmsprop", "adagrad") else 2,
+        batch=batch,
+        steps=dataset.steps,
+        inputs=0 if dataset.spec.events else dataset.channels,
+        outputs=dataset.classes,
+        units=hidden,
+        states=states,
+    )
+    what = (
+        f"training {parameters:,} parameters ({dataset.channels:,} inputs, {hidden:,} hidden neurons, "
+        f"{dataset.classes:,} outputs) on {dataset.steps:,} steps"
+    )
+    check_memory(estimate_training_bytes(shape), what, "use fewer --hidden, or shorter or fewer samples")
+
+
 def make_trainer(
     config: Config, dataset: Dataset, backend: Backend, world: World, resumed: bool
 ) -> tuple[Trainer, dict[str, Any]]:
@@ -194,9 +216,12 @@ def make_trainer(
     dtype = np.dtype(training.dtype)
     if is_lstm(config):
         baseline = build_lstm(config.network, dataset.channels, dataset.classes)
+        _check_memory(config, dataset, baseline.parameter_count(), states=2)
         weights = baseline.initialise(training.seed, dtype)
         return LstmTrainer(config, dataset, baseline, weights, LstmBackend(), world), {}
     network = config.network.build(dataset.channels, dataset.classes)
+    states = max(len(layer.spec.states) for layer in network.layers)
+    _check_memory(config, dataset, network.parameter_count(), states)
     weights = network.initialise(training.seed, dtype, config.network.initial_distributions())
     origin = initialise_from_data(config, network, weights, dataset, backend)
     path = config.network.start_from
