@@ -19,14 +19,15 @@ BARS = 100  # neurons up to which each has a bar of its own
 
 
 def figures(found: Inspection) -> dict[str, Callable[[], Any]]:
-    """What draws each picture, by the name of its file without suffix."""
-    return {
+    """What draws each picture, by the name of its file without suffix; a spectrum needs more than one step."""
+    drawn = {
         "parameters": partial(parameters_figure, found),
         "weights": partial(weights_figure, found),
         "activity": partial(activity_figure, found),
         "spectrum": partial(spectrum_figure, found),
         "confusion": partial(confusion_figure, found),
     }
+    return {name: draw for name, draw in drawn.items() if name != "spectrum" or found.spectrum_omega.size}
 
 
 def title(found: Inspection, what: str) -> str:

@@ -96,7 +96,7 @@ def _inspect_texts(found: Inspection) -> dict[str, tuple[str, str]]:
         for layer in found.layers
     )
     learned = any("omega" in layer.parameters for layer in found.layers)
-    peak = float(found.spectrum_omega[int(found.spectrum.mean(1).argmax())])
+    peak = float(found.spectrum_omega[int(found.spectrum.mean(1).argmax())]) if found.spectrum_omega.size else 0.0
     return {
         "parameters": (
             "Every parameter of the neurons and of the readout, and how long each neuron rings at which frequency.",
