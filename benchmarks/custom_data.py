@@ -2,8 +2,9 @@
 
     python benchmarks/custom_data.py --data-dir DIR --out results
 
-DIR holds ``fsdd/<word>/<speaker>_<n>.wav`` (Free Spoken Digit Dataset) and ``wfdb/100.{hea,dat,atr}`` (MIT-BIH record 100);
-what is not there is left out. Every data set is written as a custom file and trained with nothing but its path and a seed.
+DIR holds ``fsdd/<word>/<speaker>_<n>.wav`` (Free Spoken Digit Dataset) and ``wfdb/100.{hea,dat,atr}`` (record 100 of
+MIT-BIH); what is not there is left out. Every data set is written as a custom file and trained with nothing but its
+path and a seed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +46,8 @@ def volleys() -> Arrays:
     for part, samples in (("train", 300), ("test", 100)):
         y, times, units, counts = np.arange(samples) % 3, [], [], []
         for label in y:
-            at = [np.concatenate([rng.uniform(0, 1, rng.poisson(4)),
-                                  rng.normal(0.2 + 0.2 * orders[label, c // 5], 0.02, 3)]) for c in range(20)]  # fmt: skip
+            centres = 0.2 + 0.2 * orders[label].repeat(5)
+            at = [np.append(rng.uniform(0, 1, rng.poisson(4)), rng.normal(centre, 0.02, 3)) for centre in centres]
             times += at
             units += [np.full(len(t), c) for c, t in enumerate(at)]
             counts.append(sum(map(len, at)))
@@ -66,7 +68,7 @@ def spoken_digits(folder: Path) -> Arrays:
             rate, sound = wavfile.read(file)
             frequencies, _, power = spectrogram(sound / 32768.0, rate, nperseg=200, noverlap=120)
             edges = np.unique(np.round(np.geomspace(2, len(frequencies), 21)).astype(int))
-            bands = np.stack([power[a:b].mean(0) for a, b in zip(edges, edges[1:], strict=False)], 1)
+            bands = np.stack([power[a:b].mean(0) for a, b in pairwise(edges)], 1)
             frames = np.zeros((60, bands.shape[1]))
             frames[: len(bands)] = bands[:60]
             x.append(np.log(frames + 1e-8))
@@ -133,8 +135,8 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING)
     options.out.mkdir(parents=True, exist_ok=True)
     backend = get_backend("numba", threads=1)
-    print("| data | samples (train / test) | T × channels, classes | linear on means % | BRF, defaults % | first epoch: spikes "
-          "per neuron and sample |\n|---|---|---|---|---|---|")  # fmt: skip
+    columns = ("data", "samples (train / test)", "T × channels, classes", "linear on means %", "BRF, defaults %")
+    print(f"| {' | '.join(columns)} | spikes per neuron and sample, first epoch |\n|{'---|' * 6}")
     for number, (name, content) in enumerate(sets(options.data_dir)):
         if options.only not in (None, number):
             continue

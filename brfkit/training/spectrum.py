@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from brfkit.data import Split
 from brfkit.errors import BrfkitError
+from brfkit.events import Events
 from brfkit.network import Network
 from brfkit.neurons.oscillator import BOUND
 from brfkit.runs.config import AUTO, SPECTRUM
