@@ -26,7 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("runs", "torch_modules", "baseline"),
     ("checkpoints",),
     ("nn", "evaluation", "cost"),
-    ("simulation", "task", "spectrum", "calibration"),
+    ("simulation", "task", "spectrum"),
     ("data",),
     ("backends",),
     ("network",),

@@ -33,9 +33,8 @@ from brfkit.runs.settings import differences
 from brfkit.trained import TrainedNetwork
 from brfkit.training.distributed import World
 from brfkit.training.divergence import DivergedError
-from brfkit.training.initial import initialise_from_data, period_note, silence_note
+from brfkit.training.initial import initialise_from_data, period_note, silence_note, starting_weights
 from brfkit.training.lstm import LstmTrainer, build_lstm
-from brfkit.training.start import starting_weights
 from brfkit.training.tensorboard import Board
 from brfkit.training.trainer import Trainer, one_torch_thread
 

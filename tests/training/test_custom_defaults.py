@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from brfkit.backends import get_backend
-from brfkit.calibration import calibrate_weights, channel_scale, search_gain, spiking_share
 from brfkit.data import load
 from brfkit.errors import BrfkitError
 from brfkit.runs.config import Config
 from brfkit.runs.datasets import load_dataset
 from brfkit.runs.resolve import resolve
+from brfkit.simulation.calibration import calibrate_weights, channel_scale, search_gain, spiking_share
 from brfkit.training.distributed import World
 from brfkit.training.run import make_trainer, train
 from brfkit.training.spectrum import period_range
