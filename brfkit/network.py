@@ -220,18 +220,19 @@ def recurrent_network(
     bias: bool = False,
     readout_bias: bool = False,
     options: Mapping[str, OptionValue] | None = None,
+    constants: Mapping[str, float] | None = None,
     surrogate: str | None = None,
     discretisation: str | None = None,
     trainable: Iterable[str] = (),
 ) -> Network:
     """The network of the papers: spiking layers ``hidden0``, ``hidden1``, … and a leaky-integrator ``readout``.
 
-    ``discretisation`` and the constants that are ``trainable`` are those of the hidden layers; what is left out is as
-    ``options`` say.
+    ``options``, ``constants``, ``discretisation`` and the constants that are ``trainable`` are those of the hidden
+    layers; what is left out is as ``options`` say.
     """
     chosen = {**(options or {}), **get_neuron(neuron).trainable_options(trainable)}
     if discretisation is not None:
         chosen[DISCRETISATION] = discretisation
-    first = Layer("", neuron, 1, recurrent, bias, chosen, {}, surrogate)
+    first = Layer("", neuron, 1, recurrent, bias, chosen, dict(constants or {}), surrogate)
     layers = [replace(first, name=f"hidden{i}", units=units) for i, units in enumerate(hidden)]
     return Network(inputs, (*layers, Layer("readout", readout, outputs, recurrent=False, bias=readout_bias)), dt)

@@ -144,9 +144,10 @@ def _plane(ax: Any, simulation: NetworkSimulation, layer: str, index: int) -> No
     finite = np.isfinite(u) & np.isfinite(v)
     ax.plot(u[finite], v[finite], color=BLUE, linewidth=0.6, rasterized=len(u) > POINTS)
     reach = 1.08 * max(float(np.abs(u[finite]).max(initial=0)), float(np.abs(v[finite]).max(initial=0)), 1e-12)
-    theta = get_neuron(simulation.neuron).constants.get("theta")
+    (described,) = (one for one in simulation.network.layers if one.name == layer)
+    theta = described.constants.get("theta", described.spec.constants.get("theta"))
     if theta is not None and theta < reach:
-        along = ax.axhline if get_neuron(simulation.neuron).membrane == "v" else ax.axvline
+        along = ax.axhline if described.spec.membrane == "v" else ax.axvline
         along(theta, color=BLACK, linestyle="--", linewidth=1.0, label="θ at rest")
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1), fontsize=8, frameon=False, borderpad=0.1)
     ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", ylabel="v")

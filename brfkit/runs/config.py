@@ -102,6 +102,9 @@ class NetworkConfig:
         metavar="NAME[,NAME…]",
     )
     options: Mapping[str, bool] = setting(None, "Parts of the neuron switched on or off.", default_factory=dict)
+    constants: Mapping[str, float] = setting(
+        None, "Constants of the hidden neurons, such as gamma = 0.8; a trained one starts there.", default_factory=dict
+    )
     init: Mapping[str, Init] = setting(
         None, "Initial distributions by parameter of the hidden neurons, or readout.PARAMETER.", default_factory=dict
     )
@@ -145,6 +148,7 @@ class NetworkConfig:
             bias=self.bias,
             readout_bias=self.readout_bias,
             options=self.options,
+            constants=self.constants,
             surrogate=self.surrogate,
             discretisation=self.discretisation,
             trainable=self.trainable,
@@ -252,6 +256,7 @@ class Config:
         sections["network"]["hidden"] = list(self.network.hidden)
         sections["network"]["trainable"] = list(self.network.trainable)
         sections["network"]["options"] = dict(self.network.options)
+        sections["network"]["constants"] = dict(self.network.constants)
         sections["network"]["init"] = {name: init_values(init) for name, init in self.network.init.items()}
         return sections
 

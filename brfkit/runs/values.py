@@ -39,7 +39,7 @@ def _value(field: Declared, value: Any) -> Any:
     if value is None and field.optional:
         return None
     if field.kind == "Mapping":
-        read = _init if field.name == "init" else _switch
+        read = {"init": _init, "constants": _finite}.get(field.name, _switch)
         return {name: read(f"{key}.{name}", v) for name, v in _mapping(key, value).items()}
     if field.several:
         return tuple(_checked(key, field.kind, one) for one in _listed(field.kind, value))

@@ -2,7 +2,7 @@
 
 A dimension is a setting's full name with ``{ low, high }`` (and ``log``, ``step``), or a list of choices. Below
 ``network.init`` a single number of an initial distribution can vary: ``network.init.omega.low``, ``.high``, ``.width``
-(high - low), ``.mean``, ``.std`` or ``.value``.
+(high - low), ``.mean``, ``.std`` or ``.value``. Constants are numbers, too: ``network.constants.gamma``.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ Value = bool | int | float | str
 _NUMBERS = {"low", "high", "log", "step", "when"}
 _CHOICES = {"choices", "when"}
 _INIT = "network.init."
+_CONSTANT = "network.constants."
 _DISTRIBUTIONS = {
     "low": "uniform", "high": "uniform", "width": "uniform", "mean": "normal", "std": "normal", "value": "constant",
 }  # fmt: skip
@@ -177,6 +178,8 @@ def _kind(key: str) -> str:
     """Kind of a setting: ``int``, ``float``, ``str``, ``bool`` or ``other``; an unknown one is refused."""
     if key.startswith(_INIT):
         return "float" if _number_of_distribution(key) else "other"
+    if key.startswith(_CONSTANT) and "." not in key.removeprefix(_CONSTANT):
+        return "float"
     section, _, name = key.partition(".")
     sections = {f.name: type(getattr(Config(), f.name)) for f in dataclasses.fields(Config)}
     if section not in sections:

@@ -58,6 +58,11 @@ def test_numbers_of_initial_distributions():
     assert high["network"]["init"]["omega"] == ["uniform", low.low if isinstance(low, Uniform) else 5.0, 70.0]
 
 
+def test_constants_are_numbers():
+    spec = study(BASE + '[space]\n"network.constants.gamma" = {low = 0.5, high = 0.9}')
+    assert spec.config({"network.constants.gamma": 0.7}, 5).network.constants == {"gamma": 0.7}
+
+
 def test_conditions_decide_which_settings_exist():
     text = BASE + (
         '[space]\n"training.optimizer" = ["sgd", "adam"]\n'

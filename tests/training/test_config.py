@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from brfkit.errors import BrfkitError
@@ -88,6 +89,9 @@ def test_order_of_precedence(tmp_path):
         ({"network": {"init": {"omega": ["cauchy", 0, 1]}}}, "uniform"),
         ({"network": {"options": {"refractory": 1}}}, "must be true or false"),
         ({"network": []}, "keys and values"),
+        ({"network": {"constants": {"gamma": "high"}}}, "constants.gamma must be a number, not 'high'"),
+        ({"network": {"constants": {"gamma": float("nan")}}}, "constants.gamma must be finite"),
+        ({"network": {"constants": 0.8}}, "constants must hold names and values"),
         ({"network": {"omega_init": "noise"}}, "must be one of spectrum"),
         ({"network": {"neuron": "alif", "omega_init": "spectrum"}}, "neuron alif has no omega; .*brf.* have one"),
         ({"network": {"neuron": "lstm", "omega_init": "spectrum"}}, "neuron lstm has no omega"),
@@ -170,6 +174,20 @@ def test_names_in_any_form(text):
 def test_distributions_in_any_form(text):
     init = Config.from_dict(parse_settings([f"network.init.omega={text}"])).network.init
     assert init["omega"] == Uniform(1.0, 2.0)
+
+
+def test_constants_are_those_of_all_hidden_layers():
+    overrides = {"network": {"hidden": [5, 7]}} | parse_settings(["network.constants.gamma=0.8"])
+    assert parse_settings(["network.constants.gamma=1"]) == {"network": {"constants": {"gamma": 1}}}
+    config = resolve("ecg", "brf", overrides=merge({"network": {"hidden": [5, 7], "trainable": ["gamma"]}}, overrides))
+    network = config.network.build(4, 6)
+    assert [layer.constants for layer in network.layers] == [{"gamma": 0.8}, {"gamma": 0.8}, {}]
+    assert (network.initialise(0)["hidden1.gamma"] == np.float32(0.8)).all()  # a trained one begins there
+    assert Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    with pytest.raises(BrfkitError, match=r"neuron brf has no constant 'tau' \(it has .*gamma"):
+        resolve("ecg", "brf", overrides=parse_settings(["network.constants.tau=1"])).network.build(4, 6)
+    with pytest.raises(BrfkitError, match=r"lstm takes no setting network\.constants"):
+        build_lstm(resolve("ecg", "lstm", overrides=parse_settings(["network.constants.gamma=1"])).network, 4, 6)
 
 
 def test_differences_name_keys():

@@ -73,7 +73,14 @@ def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _part(key: str, value: Any) -> str:
     """One setting in few words; nothing for what is off or left to its default."""
-    name = _SHORT.get(key, key.split(".", 1)[1].removeprefix("options.").removeprefix("init.").replace("_", " "))
+    name = _SHORT.get(
+        key,
+        key.split(".", 1)[1]
+        .removeprefix("options.")
+        .removeprefix("init.")
+        .removeprefix("constants.")
+        .replace("_", " "),
+    )
     if key.startswith("network.options."):
         return "" if value else f"no {name}"
     if value is None or value is False or value == [] or (value == 0 and key.startswith("training.")):

@@ -73,7 +73,9 @@ def parameter_of(layer: Layer, wanted: NDArray[Any], dt: float) -> NDArray[np.fl
     """
     name = f"{layer.name}.{layer.spec.parameters[0].name}"
     model = build_model(layer.neuron, layer.options)
-    one = Layer(layer.name, layer.neuron, len(wanted), recurrent=False, options=layer.options)
+    one = Layer(
+        layer.name, layer.neuron, len(wanted), recurrent=False, options=layer.options, constants=layer.constants
+    )
 
     def value(parameter: NDArray) -> NDArray:
         with np.errstate(all="ignore"):
