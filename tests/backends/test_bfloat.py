@@ -21,6 +21,11 @@ BEST = bfloat_way()
 WAYS = {"amx": ("amx", "avx512", "software"), "avx512": ("avx512", "software"), "software": ("software",)}[BEST]
 
 
+@pytest.fixture(autouse=True)
+def _narrow_layers_too(monkeypatch):
+    monkeypatch.setattr(bfloat, "LEAST_UNITS", 33)
+
+
 def values(bits: np.ndarray) -> np.ndarray:
     return (bits.astype(np.uint32) << 16).view(np.float32)
 
@@ -86,8 +91,9 @@ def test_ways_differ_by_the_order_of_sums(way, layers, monkeypatch):
         np.testing.assert_allclose(hardware.weights[name], value, rtol=0, atol=0.02 * np.abs(value).max(), err_msg=name)
 
 
-def test_which_layers_it_is_for():
-    wide, narrow = (Layout.of(units, np.dtype(np.float32)) for units in (64, 3))
+def test_which_layers_it_is_for(monkeypatch):
+    monkeypatch.undo()
+    wide, narrow = (Layout.of(units, np.dtype(np.float32)) for units in (160, 159))
     assert products_of(wide, "bfloat16", "float32", True, "software") == "software"
     assert products_of(narrow, "bfloat16", "float32", True, "avx512") == "float32"
     assert products_of(wide, "bfloat16", "float64", True, "avx512") == "float32"

@@ -26,7 +26,8 @@ class NumbaBackend(Backend):
             than to get the memory. The results are the same bit for bit.
         gradient_precision: ``bfloat16`` rounds both operands of the backward scan's product with W_rec to bfloat16 and
             adds in float32, which is several times faster where the processor has instructions for it. Outputs, states
-            and spikes are the same bit for bit. Weights in float64 are not affected.
+            and spikes are the same bit for bit. Weights in float64 are not affected, nor layers below
+            160 units, for which it would be slower.
     """
 
     name = "numba"

@@ -18,6 +18,7 @@ from brfkit.backends.numba_cpu.shape import Shape, fill
 
 log = logging.getLogger(__name__)
 
+LEAST_UNITS = 160  # of a layer for which the product takes long enough for rounding to pay
 BLOCK = 32  # entries of x̄ that AMX takes at once
 _AMX_COLUMNS = (4, 3, 2, 1)  # blocks of units whose sums are in tiles together
 _ARCH_REQ_XCOMP_PERM, _XTILEDATA, _ARCH_PRCTL = 0x1023, 18, 158
@@ -43,8 +44,8 @@ def _amx_permitted() -> bool:
 
 
 def products_of(layout: Layout, precision: str, dtype: str, recurrent: bool, way: str | None = None) -> str:
-    """What ``Shape.products`` is for a layer; narrow layers, whose product takes no time, stay float32."""
-    if precision == "float32" or dtype != "float32" or not recurrent or layout.lanes < 8:
+    """What ``Shape.products`` is for a layer; narrow layers, for which rounding does not pay, stay float32."""
+    if precision == "float32" or dtype != "float32" or not recurrent or layout.units < LEAST_UNITS:
         return "float32"
     way = way or bfloat_way()
     return way if way == "software" or layout.lanes == 16 else "software"
