@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from brfkit.analysis.neuron.stability.map import stability, stability_map
     from brfkit.analysis.runs.compare import compare
     from brfkit.errors import BrfkitError
-    from brfkit.experiment import train
+    from brfkit.experiment import sweep, train
     from brfkit.network import Layer, Network
     from brfkit.neurons import register
     from brfkit.reports.build import report
@@ -60,6 +60,7 @@ _HOMES = {
     "spectrogram": "brfkit.analysis.neuron.spectrogram.bank",
     "stability": "brfkit.analysis.neuron.stability.map",
     "stability_map": "brfkit.analysis.neuron.stability.map",
+    "sweep": "brfkit.experiment",
     "train": "brfkit.experiment",
 }
 _MODULES = ("nn", "data", "neurons", "network", "backends", "analysis")
@@ -88,6 +89,7 @@ __all__ = [
     "spectrogram",
     "stability",
     "stability_map",
+    "sweep",
     "train",
 ]
 

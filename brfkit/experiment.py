@@ -1,4 +1,4 @@
-"""``brfkit.train``: from settings to a trained network in a run folder."""
+"""``brfkit.train`` and ``brfkit.sweep``: from settings to trained networks in run folders."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from brfkit.plotting.curves import learning_curve
 from brfkit.runs.config import Config
 from brfkit.runs.folder import new_folder
 from brfkit.runs.resolve import resolve
+from brfkit.sweeps.results import StudyResult
+from brfkit.sweeps.run import run_study
+from brfkit.sweeps.study_file import StudySpec
 from brfkit.training.run import Run
 from brfkit.training.run import train as train_in_folder
 
@@ -86,3 +89,38 @@ def train(
 
 
 __all__ = ["TrainOptions", "train"]
+
+
+def sweep(
+    study: str | os.PathLike[str] | StudySpec,
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    trials: int | None = None,
+    storage: str | None = None,
+    backend: str | Backend = "auto",
+    threads: int | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+) -> StudyResult:
+    """Run a hyper-parameter study in this process, as ``brfkit sweep`` does; a study that is there already goes on.
+
+    Args:
+        study: study file (``.toml``), or what :func:`brfkit.sweeps.study_file.parse_study` made of its tables.
+        folder: of the study; None takes ``sweeps/<name>``.
+        trials, storage: in place of those of the study.
+        backend, threads: compute backend.
+        data_dir: folder of the data sets.
+
+    Raises:
+        BrfkitError: the study makes no sense, another one is in its folder or storage, or a file cannot be read or
+            written.
+    """
+    return run_study(
+        study if isinstance(study, StudySpec) else Path(study),
+        None if folder is None else Path(folder),
+        backend=backend,
+        threads=threads,
+        trials=trials,
+        storage=storage,
+        data_dir=None if data_dir is None else Path(data_dir),
+        picture=learning_curve,
+    )

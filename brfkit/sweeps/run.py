@@ -60,7 +60,7 @@ def prepare_folder(path: str | Path, spec: StudySpec, folder: Path) -> None:
             stream.write(text)
 
 
-def sweep(
+def run_study(
     study: str | Path | StudySpec,
     folder: str | Path | None = None,
     *,
@@ -210,4 +210,4 @@ def worker_threads(workers: int, threads: int | None) -> int:
     return max(1, (threads or default_threads()) // workers)
 
 
-__all__ = ["Places", "Progress", "StudyResult", "WorkerCommand", "default_folder", "run_workers", "sweep", "work"]
+__all__ = ["Places", "Progress", "StudyResult", "WorkerCommand", "default_folder", "run_study", "run_workers", "work"]

@@ -11,9 +11,10 @@ import pytest
 
 from brfkit.cli import run as cli
 from brfkit.errors import BrfkitError
+from brfkit.experiment import sweep
 from brfkit.runs.config_files import parse_toml, read_config_file
 from brfkit.sweeps.results import best_config, study_result
-from brfkit.sweeps.run import sweep, work
+from brfkit.sweeps.run import work
 from brfkit.sweeps.storage import PROCESS, RETRIED, open_study, process_attributes, retry_lost_trials
 from brfkit.sweeps.study_file import parse_study
 from brfkit.sweeps.trial import Places

@@ -80,7 +80,7 @@ def run(**options: Any) -> None:
     """
     limit_threads(options["threads"])
     from brfkit.plotting.curves import learning_curve
-    from brfkit.sweeps.run import default_folder, prepare_folder, sweep
+    from brfkit.sweeps.run import default_folder, prepare_folder, run_study
     from brfkit.sweeps.study_file import read_study, with_options
 
     spec = with_options(read_study(options["study"]), trials=options["trials"], storage=options["storage"])
@@ -97,7 +97,7 @@ def run(**options: Any) -> None:
     if options["workers"] > 1:
         result = _workers(spec, folder, options, started)
     else:
-        result = sweep(
+        result = run_study(
             spec, folder, backend=options["backend"], threads=options["threads"], data_dir=options["data_dir"],
             picture=learning_curve,
         )  # fmt: skip
