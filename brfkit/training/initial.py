@@ -64,11 +64,11 @@ def _scale_input(
 
 def period_note(network: Network, weights: Weights, steps: int) -> str | None:
     """A note where the sequences are shorter than one period of most resonators; None where they are not."""
-    length = steps * network.dt
-    for layer in network.spiking_layers:
+    for layer in network.spiking_layers:  # none in an LSTM, which has no δ either
         omega = weights.get(f"{layer.name}.omega")
         if omega is None:
             continue
+        length = steps * network.dt
         periods = 2.0 * np.pi / np.maximum(np.abs(omega.astype(np.float64)), 1e-12)
         longer = int((periods > length * (1.0 + 1e-6)).sum())
         if 2 * longer > layer.units:
