@@ -45,10 +45,12 @@ def parallel(function: Callable[[int], T], count: int, threads: int) -> list[T]:
         work()
     finally:
         for helper in helpers:
-            helper.result()
+            if not helper.cancel():  # one that has not begun has nothing left to do
+                helper.result()
     return [results[index] for index in range(count)]
 
 
+_CROWDED = 1.5  # load per processor; a process that computes with all threads makes 1 by itself
 _Native = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _forked = False
 
@@ -80,10 +82,16 @@ def run_native(function: int, data: int, threads: int) -> None:
 
 
 def _openmp() -> Callable[[int, int, int, int], None] | None:
-    """``GOMP_parallel`` of the library that torch has loaded; None without torch, where it has one thread, or with
-    another library."""
+    """``GOMP_parallel`` of the library that torch has loaded; None without torch, where it has one thread, with another
+    library, and where other processes hold the processors: a thread that waits by spinning then keeps away the one that
+    it waits for."""
     torch = sys.modules.get("torch")
-    return None if torch is None or torch.get_num_threads() == 1 else _find_openmp()
+    return None if torch is None or torch.get_num_threads() == 1 or _crowded() else _find_openmp()
+
+
+def _crowded() -> bool:
+    """Whether clearly more threads want to run than there are processors, by the load of the last minute."""
+    return hasattr(os, "getloadavg") and os.getloadavg()[0] > _CROWDED * (os.cpu_count() or 1)
 
 
 @lru_cache(maxsize=1)

@@ -42,7 +42,8 @@ def test_processors_within_the_quota(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def _two_threads_of_torch():
+def _two_threads_of_torch(monkeypatch):
+    monkeypatch.setattr(threads, "_crowded", lambda: False)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield
@@ -52,6 +53,28 @@ def _two_threads_of_torch():
 def test_one_thread_of_torch_leaves_openmp_alone():
     torch.set_num_threads(1)
     assert threads._openmp() is None
+
+
+@pytest.mark.skipif(not hasattr(os, "getloadavg"), reason="no load average here")
+def test_a_crowded_machine_leaves_openmp_alone(monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    for load, crowded in ((4.2, False), (6.5, True)):
+        monkeypatch.setattr(os, "getloadavg", lambda load=load: (load, 0.0, 0.0))
+        assert threads._crowded() == crowded
+    assert threads._openmp() is None
+
+
+def test_helpers_that_have_not_begun_are_not_waited_for(monkeypatch):
+    """The caller does their work; a processor that another process holds keeps no one waiting."""
+    pool = threads._pool(3)
+    hold = threading.Event()
+    blocked = [pool.submit(hold.wait, 60) for _ in range(3)]
+    try:
+        assert threads.parallel(lambda i: i * i, 5, 3) == [0, 1, 4, 9, 16]
+        assert not any(b.done() for b in blocked)
+    finally:
+        hold.set()
 
 
 @pytest.fixture
@@ -96,6 +119,7 @@ from brfkit.backends import threads
 from brfkit.backends.numba_cpu import NumbaBackend
 from brfkit.network import recurrent_network
 threads.processors = lambda: 2
+threads._crowded = lambda: False
 torch.set_num_threads(2)
 network = recurrent_network(3, [5], 2, "brf")
 weights = network.initialise(0, np.float32)
