@@ -53,13 +53,19 @@ def parallel(function: Callable[[int], T], count: int, threads: int) -> list[T]:
 _CROWDED = 1.5  # load per processor; a process that computes with all threads makes 1 by itself
 _Native = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _forked = False
+_started_openmp = False
 
 
 def _after_fork() -> None:
-    """No thread lives on in a forked child: OpenMP's would be waited for in vain, and so would a pool's queue."""
+    """No thread lives on in a forked child: OpenMP's would be waited for in vain, and so would a pool's queue.
+
+    torch's operations would wait for them too, so they get one thread, as torch's DataLoader does in its workers.
+    """
     global _forked
     _forked = True
     _pools.clear()
+    if _started_openmp:
+        sys.modules["torch"].set_num_threads(1)
 
 
 if hasattr(os, "register_at_fork"):
@@ -75,6 +81,8 @@ def run_native(function: int, data: int, threads: int) -> None:
     threads = min(threads, processors())  # more gain nothing, and OpenMP starts them all
     start = None if threads == 1 or _forked else _openmp()
     if start is not None:
+        global _started_openmp
+        _started_openmp = True
         start(function, data, threads, 0)
         return
     call = _Native(function)
