@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 # Compiled into kernels from its source, so it may use nothing but np.
-def fate(key, step, layer, neuron):  # type: ignore[no-untyped-def]
+def spike_hash(key, step, layer, neuron):  # type: ignore[no-untyped-def]
     bits = (step + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15) + layer * np.uint64(0x165667B19E3779F9)
     bits = bits + neuron * np.uint64(0xC2B2AE3D27D4EB4F)
     for _ in range(2):
@@ -23,7 +23,7 @@ def fate(key, step, layer, neuron):  # type: ignore[no-untyped-def]
 class SpikeLoss:
     """Each spike of a spiking layer is lost with the same probability, before anything uses it.
 
-    A spike's fate is a hash of sample, layer, step and neuron (two rounds of the finaliser of SplitMix64, Steele et al.
+    Whether a spike is dropped follows from a hash of sample, layer, step and neuron (two rounds of the finaliser of SplitMix64, Steele et al.
     2014): it depends neither on the batch nor on other spikes.
 
     Attributes:
@@ -43,28 +43,28 @@ class SpikeLoss:
     def of_numbers(probability: float, key: int, numbers: NDArray[np.int64]) -> SpikeLoss:
         """For samples of any numbers [B]; `key` chooses the spikes."""
         start, none = np.array([key], np.uint64), np.zeros(1, np.uint64)
-        return SpikeLoss(probability, fate(start, numbers.astype(np.uint64), none, none))
+        return SpikeLoss(probability, spike_hash(start, numbers.astype(np.uint64), none, none))
 
     def after(self, steps: int) -> SpikeLoss:
         """For a part of a sequence that begins after so many steps, which loses other spikes than the first part."""
         if steps == 0:
             return self
         none = np.zeros(1, np.uint64)
-        return SpikeLoss(self.probability, fate(self.keys, np.array([steps], np.uint64), none, none))
+        return SpikeLoss(self.probability, spike_hash(self.keys, np.array([steps], np.uint64), none, none))
 
     @property
     def bound(self) -> np.uint64:
-        """A spike is lost where the upper 53 bits of its fate are below this number."""
+        """A spike is lost where the upper 53 bits of its hash are below this number."""
         return np.uint64(round(self.probability * 2.0**53))
 
     def lost(self, samples: NDArray[np.int64], layer: int, step: int, neurons: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether spikes are lost: of `neurons` (n,) in `samples` (n,) of the batch at a step."""
         place = np.array([step], np.uint64), np.array([layer], np.uint64)
-        bits: NDArray[np.uint64] = fate(self.keys[samples], *place, neurons.astype(np.uint64))
+        bits: NDArray[np.uint64] = spike_hash(self.keys[samples], *place, neurons.astype(np.uint64))
         return (bits >> np.uint64(11)) < self.bound
 
     def left(self, layer: int, steps: int, units: int) -> NDArray[np.bool_]:
         """Which spikes of a layer would be left, [T, B, H]."""
         place = np.arange(steps, dtype=np.uint64)[:, None, None], np.array([layer], np.uint64)
-        bits: NDArray[np.uint64] = fate(self.keys[:, None], *place, np.arange(units, dtype=np.uint64))
+        bits: NDArray[np.uint64] = spike_hash(self.keys[:, None], *place, np.arange(units, dtype=np.uint64))
         return (bits >> np.uint64(11)) >= self.bound

@@ -12,7 +12,7 @@ from brfkit.backends.numba_cpu.bfloat import BfloatText
 from brfkit.backends.numba_cpu.currents import CurrentText
 from brfkit.backends.numba_cpu.printer import VectorPrinter, local
 from brfkit.backends.numba_cpu.shape import Shape, check_filled, fill
-from brfkit.backends.spike_loss import fate
+from brfkit.backends.spike_loss import spike_hash
 from brfkit.codegen.model import Model
 
 STATE_ROW = "(k * TILE + s * LANES) * STATES"
@@ -52,7 +52,7 @@ class KernelText:
         if self.shape.products != "float32":
             sections["matrix product in bfloat16"] = BfloatText(self.shape).product()
         if self.shape.losing:
-            sections["spike mask"] = fill(templates.LEFT, fate=inspect.getsource(fate).split("\n"))
+            sections["spike mask"] = fill(templates.LEFT, spike_hash=inspect.getsource(spike_hash).split("\n"))
         return sections | {"forward": self._forward(), "backward": self._backward()}
 
     def _printer(self) -> VectorPrinter:

@@ -158,7 +158,7 @@ for s in range(count):
 LOSE_SPIKES = "fired = left(fired, keys[first + s], t, layer, k, bound)"
 LEFT = '''
 @numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-@FATE
+@SPIKE_HASH
 
 @numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def left(fired, key, step, layer, first, bound):
@@ -166,7 +166,7 @@ def left(fired, key, step, layer, first, bound):
     word = fired
     while word != 0:
         bit = simd.count_trailing_zeros(word)
-        if fate(key, np.uint64(step), np.uint64(layer), np.uint64(first + bit)) >> np.uint64(11) < bound:
+        if spike_hash(key, np.uint64(step), np.uint64(layer), np.uint64(first + bit)) >> np.uint64(11) < bound:
             fired ^= np.uint64(1) << np.uint64(bit)
         word &= word - np.uint64(1)
     return fired
@@ -176,7 +176,7 @@ def left(fired, key, step, layer, first, bound):
 UNREACHED = """
 for s in range(count):
     for h in range(units):
-        if fate(keys[first + s], np.uint64(t), np.uint64(layer), np.uint64(h)) >> np.uint64(11) < bound:
+        if spike_hash(keys[first + s], np.uint64(t), np.uint64(layer), np.uint64(h)) >> np.uint64(11) < bound:
             carry[s * WIDTH + h] = real(0.0)
 """
 
