@@ -9,8 +9,8 @@ from typing import Any
 from brfkit.neurons.ops import minimum, spike
 from brfkit.neurons.oscillator import (
     BOUND,
-    below_one,
-    below_two,
+    clip_omega_euler,
+    clip_omega_symplectic,
     euler_boundary,
     no_growth,
     rotation,
@@ -75,8 +75,8 @@ BRF = Neuron(
         Option("divergence_boundary", "p(ω) keeps the discrete oscillator from diverging (DB)", "p(ω)"),
     ),
     discretisations={
-        "euler": _balanced("euler", below_one, euler_boundary, BOUND),
-        "symplectic": _balanced("symplectic", below_two, no_growth, 2.0 * BOUND),
+        "euler": _balanced("euler", clip_omega_euler, euler_boundary, BOUND),
+        "symplectic": _balanced("symplectic", clip_omega_symplectic, no_growth, 2.0 * BOUND),
         "exact": _balanced("exact", unbounded, no_growth, None),
     },
     trainable=(GAMMA, THETA),

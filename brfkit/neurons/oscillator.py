@@ -65,12 +65,12 @@ def euler_boundary(w, dt):  # type: ignore[no-untyped-def]
     return p
 
 
-def below_one(omega, dt):  # type: ignore[no-untyped-def]
+def clip_omega_euler(omega, dt):  # type: ignore[no-untyped-def]
     """|ω| with δ|ω| below 1, where p(ω) ends."""
     return minimum(abs(omega), BOUND / dt)
 
 
-def below_two(omega, dt):  # type: ignore[no-untyped-def]
+def clip_omega_symplectic(omega, dt):  # type: ignore[no-untyped-def]
     """|ω| with δ|ω| below 2, where the symplectic step stops turning."""
     return minimum(abs(omega), 2.0 * BOUND / dt)
 

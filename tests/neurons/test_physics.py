@@ -10,7 +10,7 @@ from brfkit.backends.base import Backend, Trace
 from brfkit.errors import BrfkitError
 from brfkit.network import Layer, Network
 from brfkit.neurons import NEURONS, Normal, Uniform, get_neuron
-from brfkit.neurons.oscillator import below_one, euler_boundary
+from brfkit.neurons.oscillator import clip_omega_euler, euler_boundary
 
 SPIKING = [name for name, neuron in NEURONS.items() if neuron.spiking]
 H = 5
@@ -119,7 +119,7 @@ def test_omega_beyond_the_bound_stays_finite(backend):
 def test_p_of_omega_does_not_cancel_in_float32():
     """(-1 + sqrt(1 - (δω)²)) / δ loses all digits in float32 for small δω."""
     omega = np.array([0.05, 0.5, 5.0], np.float32)
-    _, b0, *_ = NEURONS["brf"].derive(omega, np.zeros(3, np.float32), DT, 1.0, below_one, euler_boundary)
+    _, b0, *_ = NEURONS["brf"].derive(omega, np.zeros(3, np.float32), DT, 1.0, clip_omega_euler, euler_boundary)
     exact = (-1 + np.sqrt(1 - (np.longdouble(DT) * omega.astype(np.longdouble)) ** 2)) / np.longdouble(DT)
     np.testing.assert_allclose(b0, exact.astype(float), rtol=1e-6)
 
