@@ -162,11 +162,13 @@ def _impulse(ax: Any, response: FrequencyResponse, index: int, look: dict[str, A
 
 
 def _trains(mean: Any, spikes: Any, response: FrequencyResponse, index: int, look: dict[str, Any]) -> None:
-    if response.spike_trains is None or response.faint_trains is None:
+    if response.spike_trains is None or response.subthreshold_trains is None:
         return
     w = response.frequencies
     mean.plot(w, response.spike_trains.mean_abs[index], label="spiking", **look)
-    mean.plot(w, response.faint_trains.mean_abs[index], color=look["color"], linewidth=0.8, alpha=0.7, label="linear")
+    mean.plot(
+        w, response.subthreshold_trains.mean_abs[index], color=look["color"], linewidth=0.8, alpha=0.7, label="linear"
+    )
     spikes.plot(w, response.spike_trains.spikes[index] / response.duration, **look)
 
 
@@ -208,9 +210,9 @@ def _map(response: FrequencyResponse) -> Any:
         for kind, measured in response.measured.items():
             off = np.log10(np.maximum(np.abs(measured / response.analytic - 1.0), FLOOR))
             shown.append((f"error measured with {kind}s", off, "log₁₀ of relative error", "cividis"))
-    if response.spike_trains is not None and response.faint_trains is not None:
+    if response.spike_trains is not None and response.subthreshold_trains is not None:
         name = f"mean |{symbol}| under spike trains, linear"
-        shown.append((name, response.faint_trains.mean_abs, f"mean |{symbol}|", "viridis"))
+        shown.append((name, response.subthreshold_trains.mean_abs, f"mean |{symbol}|", "viridis"))
         rate = response.spike_trains.spikes / response.duration
         shown.append(("spikes under spike trains", rate, "spikes per unit time", "magma"))
     for ax, (title, values, unit, colours) in zip(axes, shown, strict=False):

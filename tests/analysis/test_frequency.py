@@ -110,13 +110,13 @@ def test_without_refractory_and_reset_spikes_leave_no_trace():
     """RF's oscillation does not notice its spikes, so the spiking and the linear run have the same mean |u|."""
     found = frequency_response("rf", b_offset=2.0, frequencies=[5.0, 10.0], measure=("spikes",), amplitude=200.0)
     assert found.spike_trains is not None
-    assert found.faint_trains is not None
+    assert found.subthreshold_trains is not None
     assert found.spike_trains.spikes.min() > 0
-    np.testing.assert_allclose(found.spike_trains.mean_abs, found.faint_trains.mean_abs, rtol=1e-9)
+    np.testing.assert_allclose(found.spike_trains.mean_abs, found.subthreshold_trains.mean_abs, rtol=1e-9)
     brf = frequency_response("brf", b_offset=2.0, frequencies=[10.0], measure=("spikes",), amplitude=200.0)
     assert brf.spike_trains is not None
-    assert brf.faint_trains is not None
-    assert brf.spike_trains.mean_abs[0, 0] < 0.9 * brf.faint_trains.mean_abs[0, 0]
+    assert brf.subthreshold_trains is not None
+    assert brf.spike_trains.mean_abs[0, 0] < 0.9 * brf.subthreshold_trains.mean_abs[0, 0]
 
 
 def test_threads_change_nothing():

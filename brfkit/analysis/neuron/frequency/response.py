@@ -224,7 +224,7 @@ def _with_spike_trains(
     return replace(
         found,
         spike_trains=trains[0],
-        faint_trains=trains[1],
+        subthreshold_trains=trains[1],
         amplitude=amplitude,
         neuron_steps=found.neuron_steps + sum(one.neuron_steps for one in trains),
         simulating=found.simulating + sum(one.seconds for one in trains),

@@ -28,7 +28,7 @@ class FrequencyResponse:
         resonance: peak, bandwidth, Q of every neuron.
         measured: by ``sine`` and ``chirp``, (N, F) complex, of simulated neurons below threshold.
         spike_trains: mean |u| and spikes under trains of pulses; None where not measured.
-        faint_trains: the same for neurons kept from spiking by a faint train, scaled to the same amplitude.
+        subthreshold_trains: the same for neurons kept from spiking by a faint train, scaled to the same amplitude.
         amplitude: of a pulse.
         duration: over which spike trains go.
         backend: name of the compute backend.
@@ -44,7 +44,7 @@ class FrequencyResponse:
     resonance: Resonance
     measured: Mapping[str, NDArray[np.complex128]]
     spike_trains: SpikeTrains | None
-    faint_trains: SpikeTrains | None
+    subthreshold_trains: SpikeTrains | None
     amplitude: float
     duration: float
     backend: str
@@ -136,8 +136,8 @@ class FrequencyResponse:
                 table[f"{kind}_gain_db"] = 20.0 * np.log10(np.abs(response))
             table[f"{kind}_phase_deg"] = np.degrees(np.angle(response))
         symbol = self.observed
-        if self.spike_trains is not None and self.faint_trains is not None:
-            table[f"mean_abs_{symbol}_sub_threshold"] = self.faint_trains.mean_abs
+        if self.spike_trains is not None and self.subthreshold_trains is not None:
+            table[f"mean_abs_{symbol}_sub_threshold"] = self.subthreshold_trains.mean_abs
             table[f"mean_abs_{symbol}"] = self.spike_trains.mean_abs
             table["spikes"] = self.spike_trains.spikes
         return {name: np.ravel(values) for name, values in table.items()}
