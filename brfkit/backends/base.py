@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brfkit.backends.capabilities import Capabilities, backends_with
-from brfkit.backends.spike_loss import SpikeLoss
+from brfkit.backends.spike_mask import SpikeMask
 from brfkit.errors import BrfkitError
 from brfkit.events import Events
 from brfkit.network import Network
@@ -73,7 +73,7 @@ class ScanCall:
     initial_state: Mapping[str, NDArray]
     record: Sequence[str] = ()
     differentiate: bool = False
-    spike_mask: SpikeLoss | None = None
+    spike_mask: SpikeMask | None = None
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Backend(ABC):
         initial_state: Mapping[str, NDArray] | None = None,
         record: Sequence[str] = (),
         differentiate: bool = False,
-        spike_mask: SpikeLoss | None = None,
+        spike_mask: SpikeMask | None = None,
     ) -> Trace:
         """Run the network over an input.
 

@@ -28,7 +28,7 @@ from brfkit.backends.base import (
     get_initial_state,
 )
 from brfkit.backends.capabilities import CAPABILITIES
-from brfkit.backends.spike_loss import SpikeLoss
+from brfkit.backends.spike_mask import SpikeMask
 from brfkit.backends.threads import processors
 from brfkit.codegen.model import Model, build_model
 from brfkit.codegen.python_printer import build
@@ -114,7 +114,7 @@ def run_layer(
     signal: Tensor,
     state: Mapping[str, Tensor] | None = None,
     record: Sequence[str] = (),
-    left: Tensor | None = None,
+    mask: Tensor | None = None,
 ) -> tuple[Tensor, Tensors, Tensors]:
     """One layer over all steps, differentiable in every tensor.
 
@@ -125,7 +125,7 @@ def run_layer(
         signal: input [T, B, I].
         state: initial state by symbol, [B, H], ``z`` for the last spikes; what is missing is 0.
         record: symbols of states, or ``z``, to return for every step.
-        left: [T, B, H], 0 where a spike is lost before anything but the neuron itself uses it; None loses none.
+        mask: [T, B, H], 0 where a spike is dropped before anything but the neuron itself uses it; None drops none.
 
     Returns:
         Output [T, B, H], the state after the last step by symbol [B, H], the records [T, B, H].
@@ -149,7 +149,7 @@ def run_layer(
         out, *after = (_full(v, x) for v in step(*(values[i] for i in model.step.inputs)))
         now = dict(zip(model.states, after, strict=True))
         if layer.spec.spiking:
-            spikes = out = out if left is None else out * left[t]
+            spikes = out = out if mask is None else out * mask[t]
             now.setdefault("z", out)
         for name, steps in kept.items():
             steps.append(out if name == "out" else now[name])
@@ -183,7 +183,7 @@ def run_network(
     weights: Mapping[str, Tensor],
     x: Tensor | Events,
     state: Mapping[str, Tensor] | None = None,
-    spike_loss: SpikeLoss | None = None,
+    spike_mask: SpikeMask | None = None,
 ) -> tuple[Tensor, Tensors]:
     """A network over all steps, differentiable in every tensor.
 
@@ -192,7 +192,7 @@ def run_network(
         weights: by name, as :meth:`Network.shapes` lists them; one dtype, one device.
         x: [T, B, I] or events.
         state: initial state ``<layer>.<state>`` [B, H]; what is missing is 0.
-        spike_loss: which spikes are lost on their way to other neurons; None loses none.
+        spike_mask: which hidden spikes are dropped; None drops none.
 
     Returns:
         Output [T, B, O] and the final state by name.
@@ -200,7 +200,7 @@ def run_network(
     Raises:
         BrfkitError: names or shapes that do not fit the network.
     """
-    output, final, _ = run_recorded(network, weights, x, state, (), spike_loss)
+    output, final, _ = run_recorded(network, weights, x, state, (), spike_mask)
     return output, final
 
 
@@ -210,7 +210,7 @@ def run_recorded(
     x: Tensor | Events,
     state: Mapping[str, Tensor] | None = None,
     record: Sequence[str] = (),
-    spike_loss: SpikeLoss | None = None,
+    spike_mask: SpikeMask | None = None,
 ) -> tuple[Tensor, Tensors, Tensors]:
     """As :func:`run_network`, with the states ``<layer>.<state>`` of every step [T, B, H] that ``record`` names."""
     _, batch = check_input(network, x)  # type: ignore[arg-type]  # only its shape is read
@@ -218,7 +218,7 @@ def run_recorded(
     check_spikes({name: value for name, value in (state or {}).items() if _readable(value)})
     like = next(iter(weights.values()))
     signal = _dense(x, like.dtype, like.device) if isinstance(x, Events) else x
-    output, final, records, _ = _run(network, weights, signal, state or {}, record, spike_loss)
+    output, final, records, _ = _run(network, weights, signal, state or {}, record, spike_mask)
     return output, final, records
 
 
@@ -248,7 +248,7 @@ def _run(
     signal: Tensor,
     state: Mapping[str, Tensor],
     record: Sequence[str],
-    loss: SpikeLoss | None = None,
+    spike_mask: SpikeMask | None = None,
 ) -> tuple[Tensor, Tensors, Tensors, dict[str, Tensor]]:
     """Output, final state, records and spike counts [B] of a whole network."""
     final: Tensors = {}
@@ -259,10 +259,10 @@ def _run(
         own = {n.removeprefix(prefix): v for n, v in weights.items() if n.startswith(prefix)}
         start = {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}
         wanted = [n.removeprefix(prefix) for n in record if n.startswith(prefix)]
-        left = None
-        if loss is not None and layer.spec.spiking:
-            left = torch.from_numpy(loss.left(index, len(signal), layer.units)).to(signal)
-        signal, after, kept = run_layer(layer, network.dt, own, signal, start, wanted, left)
+        mask = None
+        if spike_mask is not None and layer.spec.spiking:
+            mask = torch.from_numpy(spike_mask.kept(index, len(signal), layer.units)).to(signal)
+        signal, after, kept = run_layer(layer, network.dt, own, signal, start, wanted, mask)
         final |= {prefix + n: v for n, v in after.items()}
         records |= {prefix + n: v for n, v in kept.items()}
         if layer.spec.spiking:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from brfkit.backends.base import Backend, Input, Trace, check_spike_mask
-from brfkit.backends.spike_loss import SpikeLoss
+from brfkit.backends.spike_mask import SpikeMask
 from brfkit.errors import BrfkitError
 from brfkit.events import Events
 from brfkit.network import Network
@@ -61,7 +61,7 @@ class Call:
     states of every step [T, B, H] in that of ``plan.record``.
     """
 
-    __slots__ = ("backend", "device", "events", "loss", "plan", "trace")
+    __slots__ = ("backend", "device", "events", "mask", "plan", "trace")
 
     def __init__(
         self,
@@ -69,9 +69,9 @@ class Call:
         backend: Backend,
         device: torch.device,
         events: Events | None = None,
-        loss: SpikeLoss | None = None,
+        mask: SpikeMask | None = None,
     ) -> None:
-        self.plan, self.backend, self.device, self.events, self.loss = plan, backend, device, events, loss
+        self.plan, self.backend, self.device, self.events, self.mask = plan, backend, device, events, mask
         self.trace: Trace | None = None
 
     def forward(self, x: Tensor | None, tensors: Sequence[Tensor], differentiate: bool) -> tuple[list[Tensor], Trace]:
@@ -85,7 +85,7 @@ class Call:
             signal: Input = self.events if self.events is not None else _array(x)  # type: ignore[arg-type]
             trace = self.backend.scan(
                 plan.network, weights, signal,
-                initial_state=state, record=plan.record, differentiate=differentiate, spike_mask=self.loss,
+                initial_state=state, record=plan.record, differentiate=differentiate, spike_mask=self.mask,
             )  # fmt: skip
             if self.device.type == "cuda":  # further sums belong on torch's stream, too
                 trace.spike_counts = {name: _tensor(v) for name, v in trace.spike_counts.items()}  # type: ignore[misc]
@@ -201,7 +201,7 @@ def run(
     tensors: Sequence[Tensor],
     *,
     backend: Backend | None = None,
-    loss: SpikeLoss | None = None,
+    mask: SpikeMask | None = None,
     device: torch.device | None = None,
 ) -> tuple[Sequence[Tensor], Trace | None]:
     """The results of a scan (see :class:`Call`), and the trace where a fused backend is in plain use.
@@ -213,7 +213,7 @@ def run(
         x: [T, B, I] or events.
         tensors: see :class:`Call`.
         backend: None takes the plan's for the device of the tensors.
-        loss: which spikes are lost; None loses none.
+        mask: which spikes are dropped; None drops none.
         device: where the tensors are; None reads it from them.
     """
     if torch.compiler.is_compiling():
@@ -225,7 +225,7 @@ def run(
     chosen = choose(plan.backend, tensors[0].device) if backend is None else backend
     if chosen is None:
         return run_plan(plan, x, tensors), None
-    call = Call(plan, chosen, device or tensors[0].device, events, loss)
+    call = Call(plan, chosen, device or tensors[0].device, events, mask)
     if functional:
         from brfkit.nn.transforms import transformed
 
@@ -254,7 +254,7 @@ def scan(
     weights: Mapping[str, Tensor],
     x: Tensor | Events,
     state: Mapping[str, Tensor] | None = None,
-    spike_loss: SpikeLoss | None = None,
+    spike_mask: SpikeMask | None = None,
 ) -> tuple[Tensor, dict[str, Tensor], Trace]:
     """Run a network on tensors with a fused backend; gradients flow to weights, input and initial state.
 
@@ -265,7 +265,7 @@ def scan(
         weights: by name; all of one dtype.
         x: [T, B, I] or events.
         state: initial state ``<layer>.<state>`` [B, H]; what is missing is 0.
-        spike_loss: which spikes are lost on their way to other neurons; None loses none.
+        spike_mask: which hidden spikes are dropped; None drops none.
 
     Returns:
         Outputs [T, B, O], the final state by name, and the trace (spike counts). The trace holds what the backward
@@ -275,7 +275,7 @@ def scan(
         BrfkitError: tensors on a device that the backend does not compute on, a backend that cannot lose spikes, or a
             use under ``torch.compile``, ``torch.func`` and the like, where only :class:`brfkit.nn.NetworkModule` works.
     """
-    if spike_loss is not None:
+    if spike_mask is not None:
         check_spike_mask(backend)
     state = dict(state or {})
     tensor = None if isinstance(x, Events) else x
@@ -283,7 +283,7 @@ def scan(
     device = _common_device(backend, {name: value for name, value in named.items() if value is not None})
     plan = plan_of(network, backend, tuple(state), ())
     tensors = [*(weights[n] for n in plan.weights), *state.values()]
-    (outputs, *final), trace = run(plan, x, tensors, backend=backend, loss=spike_loss, device=device)
+    (outputs, *final), trace = run(plan, x, tensors, backend=backend, mask=spike_mask, device=device)
     if trace is None:
         raise BrfkitError("scan gives no trace under torch.compile, torch.func and the like; use NetworkModule")
     return outputs, dict(zip(plan.final, final, strict=True)), trace

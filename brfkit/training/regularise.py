@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from brfkit.backends.base import Backend, check_spike_mask
-from brfkit.backends.spike_loss import SpikeLoss
+from brfkit.backends.spike_mask import SpikeMask
 from brfkit.errors import BrfkitError
 from brfkit.events import Events
 from brfkit.network import Network
@@ -46,14 +46,14 @@ def drop_input(
     return Events(indptr, np.concatenate(indices), x.channels)
 
 
-def drop_spikes(samples: NDArray[np.int64], probability: float, seed: int, epoch: int) -> SpikeLoss:
-    """Which hidden spikes are lost, drawn anew in every epoch; it follows from seed, epoch and number of the sample.
+def drop_spikes(samples: NDArray[np.int64], probability: float, seed: int, epoch: int) -> SpikeMask:
+    """Which hidden spikes are dropped, drawn anew in every epoch; it follows from seed, epoch and number of the sample.
 
     Args:
         samples: [B], numbers of the samples in the training set.
     """
     key = np.random.SeedSequence([seed, _SPIKE_STREAM, epoch]).generate_state(1, np.uint64)[0]
-    return SpikeLoss.of_numbers(probability, int(key), samples)
+    return SpikeMask.of_numbers(probability, int(key), samples)
 
 
 def check_spike_dropout(network: Network, backend: Backend, tbptt: int | None) -> None:

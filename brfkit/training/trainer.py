@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from brfkit.backends.base import Backend
-from brfkit.backends.spike_loss import SpikeLoss
+from brfkit.backends.spike_mask import SpikeMask
 from brfkit.data import Dataset
 from brfkit.errors import BrfkitError
 from brfkit.evaluation import evaluate
@@ -181,7 +181,7 @@ class Trainer:
         size: int | None = None,
         opens: bool = True,
         closes: bool = True,
-        lost: SpikeLoss | None = None,
+        lost: SpikeMask | None = None,
     ) -> None:
         """Learn from one batch.
 
@@ -231,7 +231,7 @@ class Trainer:
         return out.detach().numpy(), loss, right
 
     def _forward(
-        self, window: Any, state: Any, lost: SpikeLoss | None = None
+        self, window: Any, state: Any, lost: SpikeMask | None = None
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor], float, Any]:
         """Outputs [T, B, O], the state after them, spikes per sample, and what spikes cost (None: nothing)."""
         weights = self.module.weight_tensors()

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from brfkit.backends.spike_loss import SpikeLoss
+from brfkit.backends.spike_mask import SpikeMask
 from brfkit.events import Events
 
 
@@ -28,7 +28,7 @@ class Window:
     x: Tensor | Events
     labels: NDArray[np.int64]
     opens: bool
-    lost: SpikeLoss | None
+    lost: SpikeMask | None
 
     @property
     def samples(self) -> int:
@@ -38,7 +38,7 @@ class Window:
 def windows(
     x: NDArray | Events,
     labels: NDArray[np.int64],
-    lost: SpikeLoss | None = None,
+    lost: SpikeMask | None = None,
     *,
     tbptt: int | None,
     skip_steps: int,

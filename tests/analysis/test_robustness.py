@@ -17,7 +17,7 @@ from brfkit.analysis.network.robustness import most_frequent, robustness
 from brfkit.analysis.network.robustness_files import read_results
 from brfkit.backends import get_backend
 from brfkit.backends.reference import derive_values
-from brfkit.backends.spike_loss import SpikeLoss
+from brfkit.backends.spike_mask import SpikeMask
 from brfkit.checkpoints.native import Checkpoint, save_checkpoint
 from brfkit.cli import run
 from brfkit.cli.commands import robustness as command
@@ -242,10 +242,10 @@ def test_deleted_spikes_have_no_gradient_here(make_network):
             backend.scan(network, weights, x, differentiate=True)
 
 
-def test_each_spike_is_lost_with_the_same_probability_and_alone():
-    loss = SpikeLoss.of_samples(0.3, 77, 0, 400)
+def test_each_spike_is_dropped_with_the_same_probability_and_independently():
+    mask = SpikeMask.of_samples(0.3, 77, 0, 400)
     sample, neuron = np.divmod(np.arange(400 * 50), 50)
-    gone = np.array([loss.lost(sample, 0, step, neuron) for step in range(20)])
+    gone = np.array([mask.dropped(sample, 0, step, neuron) for step in range(20)])
     cube = gone.reshape(20, 400, 50).astype(np.float64) - 0.3
     # Shares of n independent spikes: within five standard errors of 0.3, along every axis.
     for axes in ((0, 1, 2), (1, 2), (0, 1), (0, 2)):
@@ -255,11 +255,11 @@ def test_each_spike_is_lost_with_the_same_probability_and_alone():
     # Neighbours in time, sample and neuron know nothing of each other.
     for a, b in ((cube[1:], cube[:-1]), (cube[:, 1:], cube[:, :-1]), (cube[..., 1:], cube[..., :-1])):
         assert abs((a * b).mean()) < 5 * 0.21 / np.sqrt(a.size)
-    other = np.array([loss.lost(sample, 1, step, neuron) for step in range(20)])
+    other = np.array([mask.dropped(sample, 1, step, neuron) for step in range(20)])
     assert abs((gone == other).mean() - 0.58) < 0.01
 
 
-def test_events_lose_spikes_too(make_network, rng):
+def test_spikes_of_events_are_dropped_too(make_network, rng):
     network, weights, _ = make_network("brf", (6,), gain=300.0)
     dense = (rng.random((40, 3, 4)) < 0.5).astype(np.float64)
     found = DeletingBackend(REFERENCE, 0.3, 2).scan(network, weights, Events.from_dense(dense))

@@ -11,7 +11,7 @@ import pytest
 import brfkit
 from brfkit.backends import BACKENDS, capabilities, get_backend
 from brfkit.backends.numba_cpu import NumbaBackend
-from brfkit.backends.spike_loss import SpikeLoss
+from brfkit.backends.spike_mask import SpikeMask
 from brfkit.errors import BrfkitError
 
 PACKAGE = Path(brfkit.__file__).parent
@@ -54,7 +54,7 @@ def test_dtypes(name, dtype, make_network):
 @pytest.mark.parametrize("name", ON_CPU)
 def test_spike_mask(name, make_network):
     network, weights, x = make_network()
-    backend, mask = get_backend(name), SpikeLoss.of_samples(1.0, 1, 0, 2)
+    backend, mask = get_backend(name), SpikeMask.of_samples(1.0, 1, 0, 2)
     if not capabilities(name).spike_mask:
         with pytest.raises(BrfkitError, match=f"backend {name} cannot drop spikes; use numba or torch"):
             backend.scan(network, weights, x, spike_mask=mask)

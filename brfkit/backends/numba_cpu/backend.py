@@ -54,8 +54,8 @@ class NumbaBackend(Backend):
         network, steps, batch, dtype = call.network, call.steps, call.batch, call.dtype
         tile = tile_size(batch)
         source = make_source(call.x, dtype, tile, self.threads)
-        losing = call.spike_mask is not None
-        layers = prepare(network, call.weights, dtype, tile, source.kind, losing, self.gradient_precision)
+        masked = call.spike_mask is not None
+        layers = prepare(network, call.weights, dtype, tile, source.kind, masked, self.gradient_precision)
         segment = min(segment_length(steps, tile, p.layout.width, p.n_states, dtype) for p in layers)
         state = get_initial_state(network, batch, dtype, call.initial_state)
         last = network.layers[-1]

@@ -12,7 +12,7 @@ from brfkit.backends.numba_cpu.bfloat import BfloatText
 from brfkit.backends.numba_cpu.currents import CurrentText
 from brfkit.backends.numba_cpu.printer import VectorPrinter, local
 from brfkit.backends.numba_cpu.shape import Shape, check_filled, fill
-from brfkit.backends.spike_loss import spike_hash
+from brfkit.backends.spike_mask import spike_hash
 from brfkit.codegen.model import Model
 
 STATE_ROW = "(k * TILE + s * LANES) * STATES"
@@ -51,8 +51,8 @@ class KernelText:
         sections = {"sizes and helpers": preamble, "matrix product": self._matrix()}
         if self.shape.products != "float32":
             sections["matrix product in bfloat16"] = BfloatText(self.shape).product()
-        if self.shape.losing:
-            sections["spike mask"] = fill(templates.LEFT, spike_hash=inspect.getsource(spike_hash).split("\n"))
+        if self.shape.masked:
+            sections["spike mask"] = fill(templates.SPIKE_MASK, spike_hash=inspect.getsource(spike_hash).split("\n"))
         return sections | {"forward": self._forward(), "backward": self._backward()}
 
     def _printer(self) -> VectorPrinter:
@@ -130,21 +130,21 @@ class KernelText:
             header=[*self._header(printer), f"half = simd.broadcast(real(0.5), {self._lanes})"],
             lanes=self._lanes,
             emit=self._emit(),
-            losing=self._losing(),
+            masked=self._mask_arguments(),
             no_spikes=templates.NO_SPIKES.strip().split("\n") if self._spiking else [],
             count=templates.COUNT_SPIKES.strip().split("\n") if self._spiking else [],
             copy_out=self._copy_out(),
         )
 
-    def _losing(self) -> str:
-        """Further arguments of kernels that lose spikes."""
-        return "\n    keys, layer, bound," if self.shape.losing else ""
+    def _mask_arguments(self) -> str:
+        """Further arguments of kernels with a spike mask."""
+        return "\n    keys, layer, bound," if self.shape.masked else ""
 
     def _emit(self) -> list[str]:
         if not self._spiking:
             return [templates.EMIT_OUTPUTS]
-        lose = [templates.LOSE_SPIKES] if self.shape.losing else []
-        return fill(templates.EMIT_SPIKES.strip(), lose=lose).split("\n")
+        drop = [templates.DROP_SPIKES] if self.shape.masked else []
+        return fill(templates.EMIT_SPIKES.strip(), drop=drop).split("\n")
 
     def _copy_out(self) -> list[str]:
         if not self._spiking:
@@ -199,8 +199,8 @@ class KernelText:
             begin=[] if half is None else half.begin(),
             end=[] if half is None else half.end(),
             arriving=arriving.split("\n"),
-            losing=self._losing(),
-            unreached=templates.UNREACHED.strip().split("\n") if self.shape.losing else [],
+            masked=self._mask_arguments(),
+            unreached=templates.UNREACHED.strip().split("\n") if self.shape.masked else [],
             current=self._currents.lines("w_rec_forward", dense=False),
             load_shared=self._shared(),
             load_checkpoint=self._load_each(states, "checkpoint", f"number * (TILE * STATES * WIDTH) + {STATE_ROW}"),

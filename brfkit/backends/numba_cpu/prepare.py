@@ -81,7 +81,7 @@ def prepare(
     dtype: np.dtype,
     tile: int,
     kind: str,
-    losing: bool = False,
+    masked: bool = False,
     precision: str = "float32",
 ) -> list[Prepared]:
     prepared: list[Prepared] = []
@@ -103,7 +103,7 @@ def prepare(
             last=index == len(network.layers) - 1,
             channels=channels,
             words_in=-(-inputs // 64) if source == "spikes" else 0,
-            losing=losing and layer.spec.spiking,
+            masked=masked and layer.spec.spiking,
             products=products_of(layout, precision, str(dtype), layer.recurrent),
         )
         typed = {key: np.asarray(value, dtype) for key, value in weights.items() if key.startswith(f"{name}.")}

@@ -26,7 +26,7 @@ class Shape:
         last: whether the layer gives the outputs.
         channels: of a dense input that is so narrow that it is added where the neuron is computed; else 0.
         words_in: 64-bit words that hold the spikes of the layer below; else 0.
-        losing: whether spikes are lost on their way.
+        masked: whether spikes are dropped by a spike mask.
         products: of the backward scan with W_rec: ``float32``, or bfloat16 by ``software``, ``avx512`` or ``amx``.
     """
 
@@ -38,7 +38,7 @@ class Shape:
     last: bool
     channels: int = 0
     words_in: int = 0
-    losing: bool = False
+    masked: bool = False
     products: str = "float32"
 
     @property

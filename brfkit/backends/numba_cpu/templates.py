@@ -74,7 +74,7 @@ FORWARD = '''
 def forward(
     x, indptr, indices, below, w_in, w_rec, bias, params, consts,
     state, bits, current, checkpoint, out, record, counts,
-    first, count, batch, steps, units, inputs, segment, keep, store, recording,@LOSING
+    first, count, batch, steps, units, inputs, segment, keep, store, recording,@MASKED
 ):
     """One tile through one layer; ``keep`` stores the state once a segment, ``store`` the current of every step."""
     control = simd.flush_denormals()
@@ -154,15 +154,15 @@ for s in range(count):
         out[(t * batch + first + s) * @UNITS + h] = row[s * WIDTH + h]
 """
 
-# Between the spikes of a vector and their bits, where spikes are lost on their way.
-LOSE_SPIKES = "fired = left(fired, keys[first + s], t, layer, k, bound)"
-LEFT = '''
+# Between the spikes of a vector and their bits, where spikes are dropped.
+DROP_SPIKES = "fired = drop_spikes(fired, keys[first + s], t, layer, k, bound)"
+SPIKE_MASK = '''
 @numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 @SPIKE_HASH
 
 @numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def left(fired, key, step, layer, first, bound):
-    """The spikes of a vector, its first unit ``first``, that are not lost (brfkit/backends/spike_loss.py)."""
+def drop_spikes(fired, key, step, layer, first, bound):
+    """The spikes of a vector, its first unit ``first``, that are not dropped (brfkit/backends/spike_mask.py)."""
     word = fired
     while word != 0:
         bit = simd.count_trailing_zeros(word)
@@ -172,7 +172,7 @@ def left(fired, key, step, layer, first, bound):
     return fired
 '''
 
-# Nothing arrives at a spike that was lost, or would have been: the surrogate has a slope without a spike, too.
+# Nothing arrives at a spike that was dropped, or would have been: the surrogate has a slope without a spike, too.
 UNREACHED = """
 for s in range(count):
     for h in range(units):
@@ -182,7 +182,7 @@ for s in range(count):
 
 EMIT_SPIKES = """
 fired = simd.bits(simd.greater(out_, half)) & real_units
-@LOSE
+@DROP
 place = ((t + 1) * TILE + s) * WORDS + (k >> 6)
 simd.put(bits, place, simd.get(bits, place) | fired << np.uint64(k & 63))
 """
@@ -227,7 +227,7 @@ def backward(
     bits, current, checkpoint, grad, down, w_down, state_bar, carry,
     d_in, d_rec, d_bias, d_params, xbar, w_x, x_bar,
     first, count, batch, steps, units, inputs, segment, store,
-    has_grad, down_units, down_width, keep_xbar, wants_input, x_width,@LOSING
+    has_grad, down_units, down_width, keep_xbar, wants_input, x_width,@MASKED
 ):
     """One tile back through one layer, segment by segment.
 

@@ -15,7 +15,7 @@ from brfkit.backends.numba_cpu.native.driver import drive
 from brfkit.backends.numba_cpu.prepare import NARROW_CHANNELS, Prepared, Source
 from brfkit.backends.numba_cpu.table import Block, Table
 from brfkit.backends.reference import derive_gradients
-from brfkit.backends.spike_loss import SpikeLoss
+from brfkit.backends.spike_mask import SpikeMask
 from brfkit.network import Network
 
 GRADIENT_SLOTS = 16  # sums of the gradients at most
@@ -43,7 +43,7 @@ class Saved:
     segment: int
     recompute: bool | None
     threads: int
-    loss: SpikeLoss | None = None
+    spike_mask: SpikeMask | None = None
     kept: list[LayerTiles] = field(default_factory=list)
 
     @property
@@ -72,9 +72,9 @@ class Saved:
         table.arrays({"params": p.derived, "consts": p.constants})
         table.numbers({"batch": self.batch, "steps": self.steps, "units": p.layer.units, "inputs": p.inputs})
         table.numbers({"segment": self.segment, "store": self.stores_current(p)})
-        if self.loss is not None and p.layer.spec.spiking:
-            table.arrays({"keys": np.ascontiguousarray(self.loss.keys, np.uint64)})
-            table.numbers({"layer": depth, "bound": int(self.loss.bound)})
+        if self.spike_mask is not None and p.layer.spec.spiking:
+            table.arrays({"keys": np.ascontiguousarray(self.spike_mask.keys, np.uint64)})
+            table.numbers({"layer": depth, "bound": int(self.spike_mask.bound)})
 
     def finish(self, table: Table) -> None:
         first = np.arange(self.tiles) * self.tile
@@ -272,8 +272,8 @@ def _input_gradient(table: Table, p: Prepared, x_bar: NDArray | None) -> None:
 
 def _follows_spikes(saved: Saved, p: Prepared) -> bool:
     """Whether the last z is what goes to other neurons rather than the neuron's own state z: where there is no such
-    state, and where spikes are lost."""
-    return p.layer.spec.spiking and (saved.loss is not None or "z" not in p.model.states)
+    state, and where spikes are dropped."""
+    return p.layer.spec.spiking and (saved.spike_mask is not None or "z" not in p.model.states)
 
 
 def _final_gradient(saved: Saved, p: Prepared, final: State) -> tuple[Block, Block]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brfkit.backends.base import Backend, Gradients, Input, ScanCall, Trace, VjpCall, get_initial_state
-from brfkit.backends.spike_loss import SpikeLoss
+from brfkit.backends.spike_mask import SpikeMask
 from brfkit.errors import BrfkitError
 from brfkit.events import Events
 from brfkit.network import Layer, Network
@@ -17,18 +17,18 @@ CHUNK = 32  # steps that go through a layer before the next one gets them
 
 
 class DeletingBackend(Backend):
-    """Another backend, in whose hidden layers spikes are lost before anything uses them.
+    """Another backend, in whose hidden layers spikes are dropped before anything uses them.
 
-    A spike that is lost reaches neither the layer above nor, through W_rec, its own layer, nor the count of spikes.
+    A dropped spike reaches neither the layer above nor, through W_rec, its own layer, nor the count of spikes.
     What the neuron keeps for itself inside a step (the q of BRF, the reset) is computed before. A state that is the
-    spike itself (z of ALIF) is the one that is left.
+    spike itself (z of ALIF) is the one after dropping.
 
-    A backend that can lose spikes in its own time loop does so. Otherwise layers without W_rec run as a whole, and the
-    others one step at a time, with what is left of the spikes as the state of the next step: the same result, slowly.
+    A backend with a spike mask drops them in its own time loop. Otherwise layers without W_rec run as a whole, and the
+    others one step at a time, with the remaining spikes as the state of the next step: the same result, slowly.
 
     Args:
         backend: compute backend.
-        probability: of a spike to be lost.
+        probability: of a spike to be dropped.
         key: chooses the spikes; the samples of all scans are counted on from 0.
         stepwise: one step at a time in any case.
     """
@@ -41,13 +41,13 @@ class DeletingBackend(Backend):
 
     def _scan(self, call: ScanCall) -> Trace:
         if call.record or call.differentiate:
-            raise BrfkitError("a scan with lost spikes gives outputs only, neither records nor gradients")
+            raise BrfkitError("a scan with dropped spikes gives outputs only, neither records nor gradients")
         network, weights, x, initial_state = call.network, call.weights, call.x, call.initial_state
         steps, batch = call.steps, call.batch
-        loss = SpikeLoss.of_samples(self._probability, self._key, self._samples, batch)
+        mask = SpikeMask.of_samples(self._probability, self._key, self._samples, batch)
         self._samples += batch
         if self._inside and not any("z" in layer.spec.states for layer in network.layers):
-            return self._backend.scan(network, weights, x, initial_state=initial_state, spike_mask=loss)
+            return self._backend.scan(network, weights, x, initial_state=initial_state, spike_mask=mask)
         dtype = call.dtype
         state = get_initial_state(network, batch, dtype, initial_state)
         counts = {layer.name: np.zeros(batch, np.int64) for layer in network.spiking_layers}
@@ -57,7 +57,7 @@ class DeletingBackend(Backend):
             for index, layer in enumerate(network.layers):
                 single = Network(network.fan_in(index), (layer,), network.dt)
                 own = {name: value for name, value in weights.items() if name.startswith(f"{layer.name}.")}
-                deletion = _Deletion(loss, index, first)
+                deletion = _Deletion(mask, index, first)
                 signal = self._layer(single, own, signal, state, deletion)
                 if layer.spec.spiking:
                     counts[layer.name] += np.count_nonzero(signal, axis=(0, 2))
@@ -65,7 +65,7 @@ class DeletingBackend(Backend):
         return Trace(outputs, counts, state)
 
     def _scan_vjp(self, call: VjpCall) -> Gradients:
-        raise BrfkitError("a scan with lost spikes has no gradient")
+        raise BrfkitError("a scan with dropped spikes has no gradient")
 
     def _layer(
         self,
@@ -87,28 +87,28 @@ class DeletingBackend(Backend):
                 state[f"{layer.name}.z"] = trace.outputs[-1]
             return trace.outputs
         steps = signal.steps if isinstance(signal, Events) else len(signal)
-        left: list[NDArray] = []
+        kept: list[NDArray] = []
         for t in range(steps):
             trace = self._backend.scan(network, weights, _steps(signal, t, t + 1), initial_state=before)
             z = trace.outputs[0]
             deletion.take(z, t)
             before = {**trace.final_state, f"{layer.name}.z": z}
-            left.append(z)
+            kept.append(z)
         state |= before
-        return np.stack(left)
+        return np.stack(kept)
 
 
 class _Deletion:
     """Deletes spikes, in the steps from ``first`` on."""
 
-    def __init__(self, loss: SpikeLoss, layer: int, first: int) -> None:
-        self._loss, self._layer, self._first = loss, layer, first
+    def __init__(self, mask: SpikeMask, layer: int, first: int) -> None:
+        self._mask, self._layer, self._first = mask, layer, first
 
     def take(self, z: NDArray, t: int) -> None:
         """Spikes [B, H] of step ``first + t``, changed in place."""
         sample, neuron = np.nonzero(z)
-        gone = self._loss.lost(sample, self._layer, self._first + t, neuron)
-        z[sample[gone], neuron[gone]] = 0
+        dropped = self._mask.dropped(sample, self._layer, self._first + t, neuron)
+        z[sample[dropped], neuron[dropped]] = 0
 
 
 def _steps(x: Input, start: int, stop: int) -> Input:

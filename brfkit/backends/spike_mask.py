@@ -1,4 +1,4 @@
-"""Spikes that are lost on their way: which ones, decided by a hash, so that every backend loses the same ones."""
+"""Spikes that are dropped: which ones, decided by a hash, so that every backend drops the same ones."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def spike_hash(key, step, layer, neuron):  # type: ignore[no-untyped-def]
 
 
 @dataclass(frozen=True)
-class SpikeLoss:
-    """Each spike of a spiking layer is lost with the same probability, before anything uses it.
+class SpikeMask:
+    """Each spike of a spiking layer is dropped with the same probability, before anything uses it.
 
-    Whether a spike is dropped follows from a hash of sample, layer, step and neuron (two rounds of the finaliser of SplitMix64, Steele et al.
-    2014): it depends neither on the batch nor on other spikes.
+    Whether a spike is dropped follows from a hash of sample, layer, step and neuron (two rounds of the finaliser of
+    SplitMix64, Steele et al. 2014): it depends neither on the batch nor on other spikes.
 
     Attributes:
-        probability: of a spike to be lost.
+        probability: of a spike to be dropped.
         keys: uint64 [B], one per sample.
     """
 
@@ -35,36 +35,38 @@ class SpikeLoss:
     keys: NDArray[np.uint64]
 
     @staticmethod
-    def of_samples(probability: float, key: int, first: int, count: int) -> SpikeLoss:
+    def of_samples(probability: float, key: int, first: int, count: int) -> SpikeMask:
         """For samples numbered from `first` on; `key` chooses the spikes."""
-        return SpikeLoss.of_numbers(probability, key, np.arange(first, first + count))
+        return SpikeMask.of_numbers(probability, key, np.arange(first, first + count))
 
     @staticmethod
-    def of_numbers(probability: float, key: int, numbers: NDArray[np.int64]) -> SpikeLoss:
+    def of_numbers(probability: float, key: int, numbers: NDArray[np.int64]) -> SpikeMask:
         """For samples of any numbers [B]; `key` chooses the spikes."""
         start, none = np.array([key], np.uint64), np.zeros(1, np.uint64)
-        return SpikeLoss(probability, spike_hash(start, numbers.astype(np.uint64), none, none))
+        return SpikeMask(probability, spike_hash(start, numbers.astype(np.uint64), none, none))
 
-    def after(self, steps: int) -> SpikeLoss:
-        """For a part of a sequence that begins after so many steps, which loses other spikes than the first part."""
+    def after(self, steps: int) -> SpikeMask:
+        """For a part of a sequence that begins after so many steps, which drops other spikes than the first part."""
         if steps == 0:
             return self
         none = np.zeros(1, np.uint64)
-        return SpikeLoss(self.probability, spike_hash(self.keys, np.array([steps], np.uint64), none, none))
+        return SpikeMask(self.probability, spike_hash(self.keys, np.array([steps], np.uint64), none, none))
 
     @property
     def bound(self) -> np.uint64:
-        """A spike is lost where the upper 53 bits of its hash are below this number."""
+        """A spike is dropped where the upper 53 bits of its hash are below this number."""
         return np.uint64(round(self.probability * 2.0**53))
 
-    def lost(self, samples: NDArray[np.int64], layer: int, step: int, neurons: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Whether spikes are lost: of `neurons` (n,) in `samples` (n,) of the batch at a step."""
+    def dropped(
+        self, samples: NDArray[np.int64], layer: int, step: int, neurons: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """Whether spikes are dropped: of `neurons` (n,) in `samples` (n,) of the batch at a step."""
         place = np.array([step], np.uint64), np.array([layer], np.uint64)
         bits: NDArray[np.uint64] = spike_hash(self.keys[samples], *place, neurons.astype(np.uint64))
         return (bits >> np.uint64(11)) < self.bound
 
-    def left(self, layer: int, steps: int, units: int) -> NDArray[np.bool_]:
-        """Which spikes of a layer would be left, [T, B, H]."""
+    def kept(self, layer: int, steps: int, units: int) -> NDArray[np.bool_]:
+        """Which spikes of a layer would be kept, [T, B, H]."""
         place = np.arange(steps, dtype=np.uint64)[:, None, None], np.array([layer], np.uint64)
         bits: NDArray[np.uint64] = spike_hash(self.keys[:, None], *place, np.arange(units, dtype=np.uint64))
         return (bits >> np.uint64(11)) >= self.bound
