@@ -270,11 +270,11 @@ class Neuron:
         chosen = [one for one in self.trainable if options.get(TRAIN + one.name)]
         return self.parameters + tuple(one.parameter(values[one.name]) for one in chosen)
 
-    def chosen(self, options: Mapping[str, OptionValue]) -> str:
-        """The neuron with its discretisation and trained constants, where these are not the usual ones, in words."""
-        way = options.get(DISCRETISATION)
+    def variant_label(self, options: Mapping[str, OptionValue]) -> str:
+        """Name of the neuron with its discretisation and trained constants where they differ from the default."""
+        scheme = options.get(DISCRETISATION)
         trained = [f"{one.name} trained" for one in self.trainable if options.get(TRAIN + one.name)]
-        return ", ".join([self.name, *([] if way is None else [str(way)]), *trained])
+        return ", ".join([self.name, *([] if scheme is None else [str(scheme)]), *trained])
 
     def largest_omega(self, options: Mapping[str, OptionValue], dt: float) -> float:
         """The ω at which this neuron holds what is larger; infinite where it holds none."""

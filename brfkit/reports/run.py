@@ -113,7 +113,7 @@ def _network(network: Network) -> Table:
     for index, layer in enumerate(network.layers):
         off = [option.name for option in layer.spec.options if not layer.options.get(option.name, option.default)]
         rows.append((
-            layer.name, layer.spec.chosen(layer.options), number(layer.units), number(network.fan_in(index)),
+            layer.name, layer.spec.variant_label(layer.options), number(layer.units), number(network.fan_in(index)),
             "yes" if layer.recurrent else "no", layer.surrogate_name or "–", ", ".join(off) or "–",
         ))  # fmt: skip
     columns = ("layer", "neuron", "units", "inputs", "recurrent", "surrogate", "switched off")
