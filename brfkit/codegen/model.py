@@ -115,14 +115,14 @@ def _slope(surrogate: Surrogate) -> Program:
 
 
 def _with_trained(derive: Program, trained: Sequence[Trainable]) -> Program:
-    """``derive`` with every trained constant as a further input and, held where it makes sense, output."""
+    """``derive`` with every trained constant as a further input and, constrained to its valid range, output."""
     if not trained:
         return derive
     names = tuple(one.name for one in trained)
     builder = Builder("c", taken={*derive.inputs, *names, *(s.target for s in derive.statements)})
     builder.statements.extend(derive.statements)
-    held = [parse(one.hold) for one in trained]
-    values = [inline(builder, h, {h.inputs[0]: name})[0] for h, name in zip(held, names, strict=True)]
+    constrained = [parse(one.constrain) for one in trained]
+    values = [inline(builder, h, {h.inputs[0]: name})[0] for h, name in zip(constrained, names, strict=True)]
     return Program(
         derive.name,
         (*derive.inputs, *(name for name in names if name not in derive.inputs)),

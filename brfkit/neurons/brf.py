@@ -23,8 +23,8 @@ from brfkit.neurons.threshold import THETA
 Function = Callable[..., Any]
 
 
-def derive(omega, b_offset, dt, divergence_boundary, hold, boundary):  # type: ignore[no-untyped-def]
-    w = hold(omega, dt)
+def derive(omega, b_offset, dt, divergence_boundary, clip_omega, boundary):  # type: ignore[no-untyped-def]
+    w = clip_omega(omega, dt)
     p = boundary(w, dt)
     b0 = divergence_boundary * p - abs(b_offset)
     angle, sine, versine = rotation(w, dt)
@@ -47,14 +47,14 @@ def decay(gamma):  # type: ignore[no-untyped-def]
     return minimum(mirrored, BOUND)
 
 
-GAMMA = Trainable("gamma", "γ", "per step", "decay of q; mirrored at 0 and 1, held below 0.9999", decay)
+GAMMA = Trainable("gamma", "γ", "per step", "decay of q; mirrored at 0 and 1, clipped at 0.9999", decay)
 
 
-def _balanced(name: str, hold: Function, boundary: Function, bound: float | None) -> Discretisation:
-    """RF's discretisation with what belongs to it in ``derive``: where ω is held, and the divergence boundary."""
+def _balanced(name: str, clip_omega: Function, boundary: Function, bound: float | None) -> Discretisation:
+    """RF's discretisation with what belongs to it in ``derive``: the clipping of ω, and the divergence boundary."""
     of = DISCRETISATIONS[name]
     equations = ("p(ω) = 0", *of.equations) if boundary is no_growth else of.equations
-    functions = {**of.functions, "hold": hold, "boundary": boundary}
+    functions = {**of.functions, "clip_omega": clip_omega, "boundary": boundary}
     return replace(of, functions=functions, equations=equations, bound=bound)
 
 

@@ -123,14 +123,14 @@ class Trainable:
     Attributes:
         name: of the constant.
         symbol, unit, doc: as for :class:`Parameter`.
-        hold: what ``step`` gets for a trained value: a function of it, which keeps it where it makes sense.
+        constrain: function of the trained value whose result ``step`` gets; keeps it in its valid range.
     """
 
     name: str
     symbol: str
     unit: str
     doc: str
-    hold: Callable[[Any], Any]
+    constrain: Callable[[Any], Any]
 
     def parameter(self, value: float) -> Parameter:
         """The trained parameter that begins at ``value``."""
@@ -146,7 +146,7 @@ class Discretisation:
         functions: functions that ``derive`` and ``step`` take as arguments, by name.
         equations: what of the neuron's equations is other than written there.
         limit: δω from which on no damping b is stable.
-        bound: δω at which ``derive`` holds ω; None where it does not.
+        bound: δω at which ``derive`` clips ω; None where it does not.
     """
 
     doc: str
@@ -277,7 +277,7 @@ class Neuron:
         return ", ".join([self.name, *([] if scheme is None else [str(scheme)]), *trained])
 
     def largest_omega(self, options: Mapping[str, OptionValue], dt: float) -> float:
-        """The ω at which this neuron holds what is larger; infinite where it holds none."""
+        """The ω at which this neuron clips larger values; infinite where it does not clip."""
         chosen = self.discretisation(options)
         return math.inf if chosen is None or chosen.bound is None else chosen.bound / dt
 

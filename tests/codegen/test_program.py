@@ -274,7 +274,9 @@ def derived_by_hand(neuron: Neuron, options: dict, values: dict, in_other=lambda
     names = parse(neuron.derive, fixed).output_names
     found = in_other(neuron.derive)(*(given[a] for a in inspect.signature(neuron.derive).parameters))
     trained = [one for one in neuron.trainable if options.get(f"train_{one.name}")]
-    return dict(zip(names, found, strict=True)) | {one.name: in_other(one.hold)(values[one.name]) for one in trained}
+    return dict(zip(names, found, strict=True)) | {
+        one.name: in_other(one.constrain)(values[one.name]) for one in trained
+    }
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -72,7 +72,7 @@ def test_a_layer_with_another_constant_begins_there():
 def test_every_trainable_constant_is_one_of_its_neuron(name, one):
     neuron = NEURONS[name]
     value = neuron.constants[one.name]
-    assert one.hold(np.float64(value)) == value, "training begins elsewhere than the constant"
+    assert one.constrain(np.float64(value)) == value, "training begins elsewhere than the constant"
     model = build_model(name, neuron.trainable_options([one.name]))
     assert one.name in model.parameters
     assert one.name in model.derived
