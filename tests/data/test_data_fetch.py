@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from brfkit.data import DataFile, DataSpec, dataset_spec, fetch
-from brfkit.data.remote.download import Patience
+from brfkit.data.remote.download import RetryPolicy
 from brfkit.data.remote.fetch import addresses
 from brfkit.errors import BrfkitError
 
@@ -25,7 +25,7 @@ from .server import FileServer, serving
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 PACKED = gzip.compress(CONTENT, mtime=0)
-PATIENCE = Patience(connect=2, silence=0.4, window=0.3, slowest=5000, attempts=4, pause=0.01, largest=1 << 22)
+POLICY = RetryPolicy(connect=2, silence=0.4, window=0.3, slowest=5000, attempts=4, pause=0.01, largest=1 << 22)
 
 
 def md5(content: bytes) -> str:
@@ -61,7 +61,7 @@ def names(root: Path) -> list[str]:
 
 def test_a_good_server(spec: DataSpec, server: FileServer, tmp_path: Path) -> None:
     seen: list[tuple[str, int, int | None]] = []
-    (done,) = fetch("made", tmp_path, progress=lambda *report: seen.append(report), patience=PATIENCE)
+    (done,) = fetch("made", tmp_path, progress=lambda *report: seen.append(report), policy=POLICY)
     assert (done.name, done.path, done.bytes, done.state) == (
         "a.bin", tmp_path / "made" / "a.bin.gz", len(PACKED), "fetched",
     )  # fmt: skip
@@ -69,7 +69,7 @@ def test_a_good_server(spec: DataSpec, server: FileServer, tmp_path: Path) -> No
     assert seen[0] == ("a.bin.gz", 0, len(PACKED))
     assert seen[-1] == ("a.bin.gz", len(PACKED), len(PACKED))
     assert names(tmp_path) == ["a.bin.gz"]
-    (again,) = fetch("made", tmp_path, patience=PATIENCE)
+    (again,) = fetch("made", tmp_path, policy=POLICY)
     assert again.state == "present"
     assert len(server.requests) == 1
 
@@ -101,7 +101,7 @@ def test_servers_that_get_there_in_the_end(
         use(monkeypatch, replace(file, mirrors=((file.url, file.url_md5),) * 2))
     server.behaviours = list(behaviours)
     start = time.perf_counter()
-    (done,) = fetch("made", tmp_path, patience=PATIENCE)
+    (done,) = fetch("made", tmp_path, policy=POLICY)
     assert done.path.read_bytes() == PACKED
     assert names(tmp_path) == ["a.bin.gz"]
     assert time.perf_counter() - start < 8
@@ -109,16 +109,16 @@ def test_servers_that_get_there_in_the_end(
 
 def test_what_is_there_is_not_fetched_twice(spec: DataSpec, server: FileServer, tmp_path: Path) -> None:
     server.behaviours = ["break"]
-    fetch("made", tmp_path, patience=PATIENCE)
+    fetch("made", tmp_path, policy=POLICY)
     assert server.requests[1][1] == f"bytes={len(PACKED) // 3}-"
 
 
 def test_resumed_by_the_next_call(spec: DataSpec, server: FileServer, tmp_path: Path) -> None:
     server.behaviours = ["break", "missing"]
     with pytest.raises(BrfkitError, match=r"could not be downloaded .* the server answers 404"):
-        fetch("made", tmp_path, patience=PATIENCE)
+        fetch("made", tmp_path, policy=POLICY)
     assert names(tmp_path) == ["a.bin.gz.part"]
-    fetch("made", tmp_path, patience=PATIENCE)
+    fetch("made", tmp_path, policy=POLICY)
     assert server.requests[-1][1] == f"bytes={len(PACKED) // 3}-"
     assert names(tmp_path) == ["a.bin.gz"]
 
@@ -128,7 +128,7 @@ def test_any_leftover_part(left: bytes, spec: DataSpec, server: FileServer, tmp_
     """Whole already, too long, or of another file: the published content comes out."""
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "a.bin.gz.part").write_bytes(left)
-    (done,) = fetch("made", tmp_path, patience=PATIENCE)
+    (done,) = fetch("made", tmp_path, policy=POLICY)
     assert done.path.read_bytes() == PACKED
     assert names(tmp_path) == ["a.bin.gz"]
 
@@ -156,7 +156,7 @@ def test_servers_that_do_not(
         server.behaviours = list(behaviours)
     start = time.perf_counter()
     with pytest.raises(BrfkitError, match=reason) as error:
-        fetch("made", tmp_path, patience=PATIENCE)
+        fetch("made", tmp_path, policy=POLICY)
     line = str(error.value)
     assert "\n" not in line
     assert all(part in line for part in ("made: a.bin", "put a.bin.gz into", str(tmp_path / "made"), "--mirror"))
@@ -194,14 +194,14 @@ def test_a_certificate_nobody_vouches_for(tmp_path: Path, monkeypatch: pytest.Mo
         url = server.url.replace("http:", "https:")
         use(monkeypatch, DataFile("train", "a.bin", None, f"{url}/a.bin.gz", md5(PACKED)))
         with pytest.raises(BrfkitError, match="the server's TLS certificate was not accepted"):
-            fetch("made", tmp_path, patience=PATIENCE)
+            fetch("made", tmp_path, policy=POLICY)
     assert server.requests == []
 
 
 def test_mirror(spec: DataSpec, tmp_path: Path) -> None:
     with serving() as other:
         other.content = {"a.bin.gz": gzip.compress(CONTENT, 1, mtime=9)}  # packed anew: other bytes, the same content
-        (done,) = fetch("made", tmp_path, mirror=f"{other.url}/", patience=PATIENCE)
+        (done,) = fetch("made", tmp_path, mirror=f"{other.url}/", policy=POLICY)
         assert gzip.decompress(done.path.read_bytes()) == CONTENT
         assert len(other.requests) == 1
     with pytest.raises(BrfkitError, match="the mirror must be an address"):
@@ -227,7 +227,7 @@ def test_the_next_address_is_tried(
     first = f"{server.url}/a.bin.zip"
     file = spec.files[0]
     use(monkeypatch, replace(file, url=first, url_md5="0" * 32, mirrors=((file.url, file.url_md5),)))
-    (done,) = fetch("made", tmp_path, patience=PATIENCE)
+    (done,) = fetch("made", tmp_path, policy=POLICY)
     assert done.path.name == "a.bin.gz"
     assert [name for name, _, _ in server.requests] == ["a.bin.zip", "a.bin.gz"]
     assert names(tmp_path) == ["a.bin.gz"]
@@ -237,16 +237,16 @@ def test_other_content_is_replaced_only_by_force(spec: DataSpec, tmp_path: Path)
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "a.bin").write_bytes(b"mine")
     with pytest.raises(BrfkitError, match=r"is there with other content .* --force"):
-        fetch("made", tmp_path, patience=PATIENCE)
+        fetch("made", tmp_path, policy=POLICY)
     assert (tmp_path / "made" / "a.bin").read_bytes() == b"mine"
-    fetch("made", tmp_path, force=True, patience=PATIENCE)
+    fetch("made", tmp_path, force=True, policy=POLICY)
     assert names(tmp_path) == ["a.bin.gz"]
 
 
 def test_folders_that_cannot_be_written(spec: DataSpec, tmp_path: Path) -> None:
     (tmp_path / "made").touch()
     with pytest.raises(BrfkitError, match="cannot be made"):
-        fetch("made", tmp_path, patience=PATIENCE)
+        fetch("made", tmp_path, policy=POLICY)
 
 
 def test_a_full_disk_leaves_nothing_behind(server: FileServer, tmp_path: Path) -> None:
@@ -255,8 +255,8 @@ def test_a_full_disk_leaves_nothing_behind(server: FileServer, tmp_path: Path) -
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000,) * 2)
 from pathlib import Path
-from brfkit.data.remote.download import Patience, download
-download(sys.argv[1], Path(sys.argv[2]), Patience(), lambda *_: None)
+from brfkit.data.remote.download import RetryPolicy, download
+download(sys.argv[1], Path(sys.argv[2]), RetryPolicy(), lambda *_: None)
 """
     part = tmp_path / "a.part"
     done = subprocess.run(
@@ -273,7 +273,7 @@ def test_two_processes_do_not_write_one_file(spec: DataSpec, server: FileServer,
     with (tmp_path / "made" / "a.bin.gz.part").open("ab") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(BrfkitError, match="is being written by another process"):
-            fetch("made", tmp_path, patience=PATIENCE)
+            fetch("made", tmp_path, policy=POLICY)
 
 
 def test_generated_data_need_no_files(tmp_path: Path) -> None:
@@ -291,7 +291,7 @@ def test_a_planted_link_is_not_followed(spec: DataSpec, server: FileServer, tmp_
     for plant, message in ((part.symlink_to, "is a link"), (part.hardlink_to, "has a second name")):
         plant(mine)
         with pytest.raises(BrfkitError, match=message):
-            fetch("made", tmp_path, patience=PATIENCE)
+            fetch("made", tmp_path, policy=POLICY)
         assert mine.read_text() == "dear"
         part.unlink()
     assert server.requests == []
@@ -300,6 +300,6 @@ def test_a_planted_link_is_not_followed(spec: DataSpec, server: FileServer, tmp_
 @pytest.mark.parametrize("scheme", ["ftp", "http"])
 def test_no_password_in_an_error(scheme: str, spec: DataSpec, tmp_path: Path) -> None:
     with pytest.raises(BrfkitError) as caught:
-        fetch("made", tmp_path, mirror=f"{scheme}://me:se%20cret@127.0.0.1:9/", patience=PATIENCE)
+        fetch("made", tmp_path, mirror=f"{scheme}://me:se%20cret@127.0.0.1:9/", policy=POLICY)
     assert "cret" not in str(caught.value)
     assert "127.0.0.1:9" in str(caught.value)

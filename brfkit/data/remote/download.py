@@ -30,11 +30,11 @@ _CHUNK = 1 << 18
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long a download may take to get on.
+class RetryPolicy:
+    """Timeouts, attempts and limits of a download.
 
     Attributes:
-        connect: seconds until the connection stands.
+        connect: seconds until the connection is made.
         silence: seconds without a byte.
         window: seconds over which the rate is measured.
         slowest: bytes per second below which a connection counts as stalled.
@@ -60,7 +60,7 @@ class _Broken(Exception):
     """The connection broke or stalled; another may go on from there."""
 
 
-def download(url: str, part: Path, patience: Patience, progress: Progress) -> None:
+def download(url: str, part: Path, policy: RetryPolicy, progress: Progress) -> None:
     """Completes the file `part` with what `url` serves, and goes on where an earlier download broke off.
 
     What is there stays there when this fails, except on a full disk.
@@ -70,12 +70,12 @@ def download(url: str, part: Path, patience: Patience, progress: Progress) -> No
         BrfkitError: the file cannot be written, or another process is writing it.
     """
     reason = ""
-    for attempt in range(patience.attempts):
+    for attempt in range(policy.attempts):
         if attempt:
-            time.sleep(patience.pause * 2 ** (attempt - 1))
+            time.sleep(policy.pause * 2 ** (attempt - 1))
         try:
             with _opened(part) as out:
-                _attempt(url, out, patience, progress)
+                _attempt(url, out, policy, progress)
             return
         except _Broken as error:
             reason = str(error)
@@ -83,7 +83,7 @@ def download(url: str, part: Path, patience: Patience, progress: Progress) -> No
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 part.unlink(missing_ok=True)
             raise BrfkitError(f"{part} cannot be written: {error.strerror or one_line(error)}") from error
-    raise DownloadFailed(f"{reason}, {patience.attempts} times")
+    raise DownloadFailed(f"{reason}, {policy.attempts} times")
 
 
 def _opened(part: Path) -> IO[bytes]:
@@ -112,7 +112,7 @@ def _opened(part: Path) -> IO[bytes]:
     return out
 
 
-def _attempt(url: str, out: IO[bytes], patience: Patience, progress: Progress) -> None:
+def _attempt(url: str, out: IO[bytes], policy: RetryPolicy, progress: Progress) -> None:
     import requests
     from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
 
@@ -120,12 +120,12 @@ def _attempt(url: str, out: IO[bytes], patience: Patience, progress: Progress) -
     # identity: a file that is a gzip must arrive as one.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     try:
-        with requests.get(url, headers=headers, stream=True, timeout=(patience.connect, patience.silence)) as response:
+        with requests.get(url, headers=headers, stream=True, timeout=(policy.connect, policy.silence)) as response:
             total = _begin(response, out, have)
-            if total is not None and total > patience.largest:
+            if total is not None and total > policy.largest:
                 raise DownloadFailed(f"the file would be {total} bytes large")
             if response.status_code != 416:
-                _receive(response.raw, out, total, patience, progress)
+                _receive(response.raw, out, total, policy, progress)
     except requests.exceptions.SSLError as error:
         raise DownloadFailed("the server's TLS certificate was not accepted") from error
     except requests.exceptions.Timeout as error:
@@ -171,7 +171,7 @@ def _begin(response: requests.Response, out: IO[bytes], have: int) -> int | None
     raise DownloadFailed(f"the server answers {response.status_code}")
 
 
-def _receive(raw: Any, out: IO[bytes], total: int | None, patience: Patience, progress: Progress) -> None:
+def _receive(raw: Any, out: IO[bytes], total: int | None, policy: RetryPolicy, progress: Progress) -> None:
     # read1 returns what has arrived, so that a trickle is noticed; old releases of urllib3 do not have it.
     read = getattr(raw, "read1", None) or (lambda size, **options: raw.read(4096, **options))
     size = out.seek(0, os.SEEK_END)
@@ -179,14 +179,14 @@ def _receive(raw: Any, out: IO[bytes], total: int | None, patience: Patience, pr
     progress(size, total)
     while part := read(_CHUNK, decode_content=False):
         size += len(part)
-        if size > patience.largest:
+        if size > policy.largest:
             out.truncate(0)
-            raise DownloadFailed(f"the file does not end after {patience.largest} bytes")
+            raise DownloadFailed(f"the file does not end after {policy.largest} bytes")
         out.write(part)
         progress(size, total)
         passed = time.monotonic() - since
-        if passed > patience.window:
-            if size - size_then < patience.slowest * passed:
+        if passed > policy.window:
+            if size - size_then < policy.slowest * passed:
                 raise _Broken("the connection stalled")
             since, size_then = time.monotonic(), size
     if total is not None and size < total:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from brfkit.data.base import DataFile
 from brfkit.data.files import data_folder
 from brfkit.data.registry import check_file, dataset_spec
-from brfkit.data.remote.download import DownloadFailed, Patience, download, without_password
+from brfkit.data.remote.download import DownloadFailed, RetryPolicy, download, without_password
 from brfkit.errors import BrfkitError
 from brfkit.io.streams import content_md5, file_digest
 
@@ -45,7 +45,7 @@ def fetch(
     mirror: str | None = None,
     progress: Callable[[str, int, int | None], None] | None = None,
     force: bool = False,
-    patience: Patience | None = None,
+    policy: RetryPolicy | None = None,
 ) -> list[Fetched]:
     """Downloads what is missing of a data set.
 
@@ -58,7 +58,7 @@ def fetch(
         mirror: address of a folder that holds the files under their usual names, asked in place of the known servers.
         progress: called with the file's name, the bytes there are and, if known, how many there will be.
         force: replace files whose content is not the published one.
-        patience: timeouts and attempts.
+        policy: timeouts and attempts.
 
     Returns:
         One entry for each file; none for generated data.
@@ -85,7 +85,7 @@ def fetch(
                 f"{found.path} is there with other content than the published file ({found.md5}); "
                 "--force replaces it, --data-dir takes another folder"
             )
-        path = _fetch_file(facts.name, file, folder, mirror, progress, patience or Patience())
+        path = _fetch_file(facts.name, file, folder, mirror, progress, policy or RetryPolicy())
         for other in {file.name, *file.also, *(f"{url.rsplit('/', 1)[1]}.part" for url, _ in addresses(file, None))}:
             if folder / other != path:
                 (folder / other).unlink(missing_ok=True)
@@ -99,7 +99,7 @@ def _fetch_file(
     folder: Path,
     mirror: str | None,
     progress: Callable[[str, int, int | None], None] | None,
-    patience: Patience,
+    policy: RetryPolicy,
 ) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -115,7 +115,7 @@ def _fetch_file(
                 progress(name, done, total)
 
         try:
-            _download_checked(url, part, md5, file, patience, report)
+            _download_checked(url, part, md5, file, policy, report)
             part.replace(target)
             return target
         except DownloadFailed as error:
@@ -143,13 +143,13 @@ def addresses(file: DataFile, mirror: str | None) -> list[tuple[str, str]]:
 
 
 def _download_checked(
-    url: str, part: Path, md5: str, file: DataFile, patience: Patience, report: Callable[[int, int | None], None]
+    url: str, part: Path, md5: str, file: DataFile, policy: RetryPolicy, report: Callable[[int, int | None], None]
 ) -> None:
     """Leaves the right content in `part`, or raises DownloadFailed; a wrong file that was resumed is fetched anew."""
     resumed = part.exists()
     while True:
         try:
-            download(url, part, patience, report)
+            download(url, part, policy, report)
         except DownloadFailed:
             # A server that declares more bytes than it has never comes to an end; the content may be right.
             if part.exists() and _matches(part, md5, file):
