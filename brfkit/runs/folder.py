@@ -132,6 +132,17 @@ class RunFolder:
     def write_result(self, values: Mapping[str, Any]) -> None:
         self._write_json(RESULT, values)
 
+    def finished_result(self) -> dict[str, Any]:
+        """The result of a run with this configuration that is over, by its epochs or its own rules; else empty."""
+        found = self.result()
+        if not found or found.get("diverged") or not self.holds_this_run():
+            return {}
+        return found if found.get("stopped") or found.get("epochs", 0) >= self.config.training.epochs else {}
+
+    def writable(self) -> bool:
+        """Whether files can be written into the folder, or it does not exist yet."""
+        return not self.path.exists() or os.access(self.path, os.W_OK)
+
     def metrics(self) -> list[Row]:
         """The rows of ``metrics.csv``; none where there is no such file."""
         return read_metrics(self.path / METRICS) if self.has(METRICS) else []

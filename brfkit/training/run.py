@@ -104,6 +104,16 @@ class Run:
         """The network of the best epoch, read from the folder; for the LSTM baseline a :class:`BrfkitError`."""
         return TrainedNetwork.load(self.folder.path)
 
+    @staticmethod
+    def stored(folder: RunFolder) -> Run | None:
+        """The run that the folder holds, as its files have it; None unless it is over and its result complete."""
+        found, names = folder.finished_result(), {f.name for f in fields(Run)}
+        known = {name: value for name, value in found.items() if name in names} | {"run_dir": str(folder.path)}
+        try:
+            return Run(**known, folder=folder, metrics=tuple(folder.metrics())) if found else None
+        except TypeError:  # a result of an older version has fewer figures
+            return None
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of the command."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("folder", "metrics")}
@@ -131,7 +141,8 @@ def train(
         run_dir: folder, made if missing.
         backend: who computes.
         data_dir: folder of the data sets.
-        resume: go on where the folder's last checkpoint ends; the result equals that of an undisturbed run.
+        resume: go on where the folder's last checkpoint ends; the result equals that of an undisturbed run. Of a run
+            that is over, in a folder that cannot be written, the stored result is returned.
         force: overwrite a run that is there.
         observer: is told about progress.
         stop: asked after every epoch; True ends the run early as if its epochs were over.
@@ -144,6 +155,9 @@ def train(
     started = time.perf_counter()
     world = world or World()
     folder = RunFolder(run_dir, config)
+    over = Run.stored(folder) if resume and not folder.writable() else None
+    if over is not None:
+        return over
     dataset = load_dataset(config.data, seed=config.training.seed, data_dir=data_dir)
     notes = list(check_trainable(dataset))
     trainer, origin = make_trainer(config, dataset, backend, world, resume and bool(folder.resumable()))

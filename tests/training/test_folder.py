@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -97,6 +99,42 @@ def replace_stored(checkpoint, meta, extra):
     from brfkit.runs.folder import Stored
 
     return Stored(checkpoint.weights, meta, extra)
+
+
+def protect(folder, monkeypatch):
+    """Take away the permission to write; root, whom that does not stop, is refused as by a read-only file system."""
+    folder.chmod(0o555)
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and access(path, mode))
+
+    def refuse(path, busy):
+        raise BrfkitError(f"{path} cannot be made: Read-only file system")
+
+    monkeypatch.setattr("brfkit.io.locks._locked", refuse)
+
+
+def test_a_run_that_is_over_is_its_result_in_a_read_only_folder(whole, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    shutil.copytree(whole[0], folder)
+    before = {file.name: (file.stat().st_mtime_ns, file.read_bytes()) for file in folder.iterdir()}
+    protect(folder, monkeypatch)
+    found = train(small(), folder, BACKEND, resume=True)
+    assert found.to_dict() == whole[1].to_dict() | {"run_dir": str(folder)}
+    assert found.metrics == whole[1].metrics
+    assert {file.name: (file.stat().st_mtime_ns, file.read_bytes()) for file in folder.iterdir()} == before
+    with pytest.raises(BrfkitError, match=r"run\.lock cannot be made: Read-only"):  # more epochs have to be written
+        train(small(epochs=4), folder, BACKEND, resume=True)
+    with pytest.raises(BrfkitError, match=r"run\.lock cannot be made: Read-only"):
+        train(small(), folder, BACKEND, force=True)
+    assert {file.name: (file.stat().st_mtime_ns, file.read_bytes()) for file in folder.iterdir()} == before
+
+
+def test_a_run_that_is_not_over_needs_its_folder(tmp_path, monkeypatch):
+    folder = begun(tmp_path / "run", 1)  # its result is of a training that was stopped
+    assert RunFolder(folder).result()
+    protect(folder, monkeypatch)
+    with pytest.raises(BrfkitError, match=r"run\.lock cannot be made: Read-only"):
+        train(small(), folder, BACKEND, resume=True)
 
 
 def test_damage_of_both_is_one_line(tmp_path):

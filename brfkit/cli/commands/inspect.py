@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from brfkit.cli.command import OUTPUT, cli_command, option
-from brfkit.cli.display import console, say
+from brfkit.cli.display import console, note, say
 from brfkit.cli.options import (
     common,
     computing,
@@ -80,7 +80,7 @@ def command(checkpoint: str, as_json: bool, show: tuple[int, ...], out: str | No
         network = replace(network, task=network.trained_on(options["dataset"])[1])
         options["dataset"] = load_data(network, options["dataset"], **places)
         options["permutation"] = None
-        samples = _of_samples(network, show, options)
+        samples = _of_samples(network, _there(show, len(options["dataset"].split(options["split"]))), options)
     with progress("running", "samples") as advance:
         found = inspect(network, progress=advance, **options)
     written = [] if folder is None else _write(folder, found, samples, tuple(dict.fromkeys(suffix)) or _usual(), force)
@@ -88,6 +88,17 @@ def command(checkpoint: str, as_json: bool, show: tuple[int, ...], out: str | No
         print_json({**found.to_dict(), "out": out, "files": written})
     else:
         _report(found, out, written)
+
+
+def _there(show: tuple[int, ...], samples: int) -> tuple[int, ...]:
+    """The samples to be drawn; by default those that are there."""
+    context = click.get_current_context()
+    found = tuple(number for number in show if number < samples)
+    if found == show or context.get_parameter_source("show") is not click.core.ParameterSource.DEFAULT:
+        return show
+    count = "is only 1 sample" if samples == 1 else f"are only {samples:,} samples"
+    note(f"there {count}; drawn: {', '.join(map(str, found))}")
+    return found
 
 
 def _usual() -> tuple[str, ...]:
