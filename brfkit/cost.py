@@ -39,7 +39,7 @@ def active_inputs(split: Split, chunk: int = 256) -> float:
 def cost(
     hidden: Sequence[int],
     outputs: int,
-    recurrent: bool,
+    recurrent: Sequence[bool],
     steps: int,
     channels: int,
     active: float,
@@ -50,7 +50,7 @@ def cost(
     Args:
         hidden: units of the spiking layers.
         outputs: units of the readout.
-        recurrent: whether the spiking layers have recurrent weights.
+        recurrent: whether each of the spiking layers has recurrent weights.
         steps, channels: T and I of the input.
         active: input values other than 0 per sample.
         spikes: per sample, by the number of the layer.
@@ -58,7 +58,7 @@ def cost(
     sizes = [*hidden, outputs]
     effective, dense = active * sizes[0], float(steps * channels * sizes[0])
     for index, units in enumerate(hidden):
-        fan_out = sizes[index + 1] + (units if recurrent else 0)
+        fan_out = sizes[index + 1] + (units if recurrent[index] else 0)
         effective += spikes[index] * fan_out
         dense += steps * units * fan_out
     rate = sum(spikes.values()) / (steps * sum(hidden))

@@ -12,6 +12,7 @@ import click
 
 from brfkit.cli import COMMANDS, cli
 from brfkit.runs.config import Config
+from brfkit.runs.layers import LayerConfig
 from brfkit.runs.settings import Declared, declared
 
 _HEAD = """# Command-line reference
@@ -31,6 +32,8 @@ _BRFKIT_COMPLETE=fish_source brfkit | source          # fish, ~/.config/fish/con
 """
 _SETTINGS = """`--config FILE` (TOML or JSON) and `--set SECTION.KEY=VALUE` take these keys; lists may be written
 `[128, 64]` or `128,64`. A preset, the file, `--set` and options come in this order, each over the one before it."""
+
+_LAYERS = """A hidden layer of [its own settings](networks.md); what it leaves out is as `[network]` says."""
 
 
 def reference() -> str:
@@ -72,6 +75,10 @@ def _settings() -> str:
             if one.setting is not None:
                 option = f"`{one.option}`" if one.option else ""
                 rows.append(f"| `{one.key}` | {option} | {_value(one)} | {_default(one)} | {one.setting.help} |")
+    rows += ["", _LAYERS, "", "| key of `[[network.layers]]` | value | |", "|---|---|---|"]
+    for one in declared("network.layers", LayerConfig).values():
+        assert one.setting is not None
+        rows.append(f"| `{one.name}` | {_value(one)} | {one.setting.help} |")
     return "\n".join(rows).replace("euler|", "euler\\|") + "\n"
 
 
@@ -79,7 +86,14 @@ def _value(one: Declared) -> str:
     assert one.setting is not None
     if one.setting.choices:
         return ", ".join(one.setting.choices)
-    kind = {"int": "integer", "float": "number", "str": "text", "bool": "true or false", "Mapping": "table"}[one.kind]
+    kind = {
+        "int": "integer",
+        "float": "number",
+        "str": "text",
+        "bool": "true or false",
+        "Mapping": "table",
+        "LayerConfig": "table",
+    }[one.kind]
     words = [f"list of {kind}s" if one.several and one.kind == "int" else f"list of {kind}" if one.several else kind]
     interval = one.setting.interval() if one.setting.high != 2**63 - 1 else "at least 0"
     return f"positive {kind}" if interval == "positive" else " ".join([*words, *filter(None, [interval])])

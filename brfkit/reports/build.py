@@ -220,7 +220,7 @@ class _Page:
     def _title(self) -> str:
         config = self.context.config
         if config is not None:
-            return f"{config.data.title}, {config.network.neuron}, seed {config.training.seed}"
+            return f"{config.data.title}, {config.network.title}, seed {config.training.seed}"
         known = (self.context.dataset_name, self.context.options.get("neuron"))
         return ", ".join([Path(self.context.name).stem, *(name for name in known if name)])
 

@@ -169,7 +169,7 @@ def curves_section(context: Context, watch: Watch) -> Section:
     config = context.config
     title = context.name
     if config is not None:
-        title = f"{config.data.title}, {config.network.neuron}, seed {config.training.seed}"
+        title = f"{config.data.title}, {config.network.title}, seed {config.training.seed}"
     stop_accuracy = _stop_accuracy(config)
     best = best_epoch(rows, stop_accuracy)
     picture = Picture(

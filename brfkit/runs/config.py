@@ -15,8 +15,9 @@ from typing import Any
 from brfkit.backends.capabilities import PRECISIONS
 from brfkit.errors import BrfkitError
 from brfkit.io.arrays import is_path
-from brfkit.network import Network, recurrent_network
+from brfkit.network import Layer, Network, recurrent_network
 from brfkit.neurons import NEURONS, Init
+from brfkit.runs.layers import LayerConfig
 from brfkit.runs.settings import check_section, setting
 from brfkit.runs.values import init_values, section_values, suggest
 from brfkit.task import Task
@@ -85,6 +86,9 @@ class NetworkConfig:
 
     neuron: str = setting("brf", "Hidden neurons (`brfkit neurons` lists them), or lstm: torch's LSTM.", NETWORK)
     hidden: tuple[int, ...] = setting((64,), "Units of every hidden layer.", NETWORK, metavar="N[,N…]", low=1)
+    layers: tuple[LayerConfig, ...] = setting(
+        (), "Hidden layers one by one, in place of hidden: a table `[[network.layers]]` for each."
+    )
     readout: str = setting("li", "Neurons of the readout: li or li-sigmoid.")
     dt: float = setting(0.01, "Time step δ.", NETWORK, low=0, low_open=True)
     recurrent: bool = setting(True, "Hidden layers without recurrent weights.", NETWORK)
@@ -121,6 +125,14 @@ class NetworkConfig:
     )
 
     def __post_init__(self) -> None:
+        if self.layers:
+            units = tuple(one.units for one in self.layers)
+            if self.hidden not in (units, NetworkConfig.hidden):
+                raise BrfkitError(
+                    f"network.hidden = {list(self.hidden)} contradicts network.layers, which have {list(units)} units; "
+                    "give one of them"
+                )
+            object.__setattr__(self, "hidden", units)
         if not self.hidden:
             raise BrfkitError("network.hidden names no layer; give units such as [64]")
         if self.start_from is not None and self.neuron == LSTM:
@@ -132,11 +144,38 @@ class NetworkConfig:
         if self.omega_init is None or self.omega_init not in OMEGA_INITS:
             return
         have = [name for name, neuron in NEURONS.items() if any(p.name == "omega" for p in neuron.parameters)]
-        if self.neuron not in have:
-            raise BrfkitError(f"network.omega_init: neuron {self.neuron} has no omega; {', '.join(have)} have one")
+        if not set(self.neurons) & set(have):
+            raise BrfkitError(f"network.omega_init: neuron {self.title} has no omega; {', '.join(have)} have one")
+
+    @property
+    def neurons(self) -> tuple[str, ...]:
+        """Neurons of every hidden layer."""
+        return tuple(one.neuron or self.neuron for one in self.layers) or (self.neuron,) * len(self.hidden)
+
+    @property
+    def title(self) -> str:
+        """The hidden neurons in a word: ``brf``, or ``brf+alif`` where layers differ."""
+        return "+".join(dict.fromkeys(self.neurons))
+
+    @property
+    def recurrent_layers(self) -> tuple[bool, ...]:
+        """Whether the hidden layers have recurrent weights."""
+        given = [one.recurrent for one in self.layers] or [None] * len(self.hidden)
+        return tuple(self.recurrent if one is None else one for one in given)
+
+    def resolved_layers(self) -> tuple[LayerConfig, ...]:
+        """The hidden layers with everything that they take from these settings; none for the short form."""
+        ours = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+        return tuple(one.over(ours) for one in self.layers)
 
     def build(self, inputs: int, outputs: int) -> Network:
         """The network of spiking neurons; :data:`LSTM` is none (see :mod:`brfkit.training.lstm`)."""
+        if self.layers:
+            hidden = [
+                one.described(f"hidden{i}", f"network.layers[{i}]") for i, one in enumerate(self.resolved_layers())
+            ]
+            readout = Layer("readout", self.readout, outputs, recurrent=False, bias=self.readout_bias)
+            return Network(inputs, (*hidden, readout), self.dt)
         return recurrent_network(
             inputs,
             self.hidden,
@@ -157,10 +196,12 @@ class NetworkConfig:
     def initial_distributions(self) -> dict[str, Init]:
         """``init`` by the names of the network's weights."""
         named: dict[str, Init] = {}
+        for i, one in enumerate(self.resolved_layers()):
+            named |= {f"hidden{i}.{name}": init for name, init in one.init.items() if not name.startswith("readout.")}
         for name, init in self.init.items():
             if name.startswith("readout."):
                 named[name] = init
-            else:
+            elif not self.layers:
                 named |= {f"hidden{i}.{name}": init for i in range(len(self.hidden))}
         return named
 
@@ -233,6 +274,8 @@ class Config:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
+        for number, layer in enumerate(self.network.layers):
+            check_section(f"network.layers[{number}]", layer)
         for section in dataclasses.fields(self):
             check_section(section.name, getattr(self, section.name))
         training = self.training
@@ -254,6 +297,7 @@ class Config:
         """Sections of plain JSON values; :meth:`from_dict` takes them back."""
         sections = {f.name: dataclasses.asdict(getattr(self, f.name)) for f in dataclasses.fields(self)}
         sections["network"]["hidden"] = list(self.network.hidden)
+        sections["network"]["layers"] = [one.to_dict(init_values) for one in self.network.layers]
         sections["network"]["trainable"] = list(self.network.trainable)
         sections["network"]["options"] = dict(self.network.options)
         sections["network"]["constants"] = dict(self.network.constants)

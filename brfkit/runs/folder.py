@@ -316,7 +316,7 @@ class RunFolder:
 
 def new_folder(config: Config) -> Path:
     """A folder under ``runs`` that does not exist yet, named after data set, neuron and seed."""
-    stem = f"{Path(config.data.dataset).stem}-{config.network.neuron}-seed{config.training.seed}"
+    stem = f"{Path(config.data.dataset).stem}-{config.network.title}-seed{config.training.seed}"
     folder, number = Path("runs") / stem, 2
     while folder.exists():
         folder, number = Path("runs") / f"{stem}-{number}", number + 1

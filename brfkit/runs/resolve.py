@@ -44,14 +44,14 @@ def resolve(
     named = {} if preset is None else {"data": {"dataset": preset_dataset(preset)}}
     given = (overrides, sections, start, named)
     dataset = _named(dataset, given, "data", "dataset") or "tones"
-    neuron = _named(neuron, given, "network", "neuron")
+    neuron = _named(neuron, given, "network", "neuron") or _first_layer_neuron(given)
     dataset = str(Path(dataset).expanduser().resolve()) if is_path(dataset) else dataset.lower()
     neuron = None if neuron is None else neuron_name(neuron)
     if preset is None:
         _, start = find_preset(dataset, neuron)
         if is_path(dataset) and "omega_init" not in _mapping(sections, "network"):  # not a stored, complete one
             start = _custom(dataset, neuron, merge(sections, overrides))
-    merged = merge(merge(start, sections), overrides)
+    merged = _over_layers(_over_layers(start, sections), overrides)
     merged = merge(merged, {"data": {"dataset": dataset}, "network": {"neuron": neuron} if neuron else {}})
     return Config.from_dict(merged)
 
@@ -60,7 +60,9 @@ def _custom(dataset: str, neuron: Any, given: Mapping[str, Any]) -> dict[str, An
     """The preset of custom data without what does not go with the neuron, the given settings, or the labels."""
     start = read_preset(CUSTOM)
     network = _mapping(given, "network")
-    init = _mapping(network, "init")
+    init = dict(_mapping(network, "init"))
+    for layer in network.get("layers") or ():
+        init |= _mapping(layer, "init") if isinstance(layer, Mapping) else {}
     name = str(neuron or NetworkConfig().neuron)
     known = NEURONS.get(name)
     if network.get("start_from") is not None or "w_in" in init or name == LSTM:
@@ -75,6 +77,25 @@ def _custom(dataset: str, neuron: Any, given: Mapping[str, Any]) -> dict[str, An
     if per_step or "task" in given:
         del start["task"]
     return start
+
+
+def _over_layers(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings put over others. Layers one by one take the place of ``hidden``, and the other way round; files among
+    the layers' neurons are loaded, as those of ``network.neuron`` are."""
+    network, below = over.get("network"), base.get("network")
+    layers = network.get("layers") if isinstance(network, Mapping) else None
+    if isinstance(layers, list | tuple) and isinstance(network, Mapping):
+        named = [
+            {**one, "neuron": neuron_name(one["neuron"])}
+            if isinstance(one, Mapping) and isinstance(one.get("neuron"), str)
+            else one
+            for one in layers
+        ]
+        over = {**over, "network": {**network, "layers": named}}
+    dropped = "hidden" if layers else "layers" if isinstance(network, Mapping) and "hidden" in network else None
+    if dropped is not None and isinstance(below, Mapping):
+        base = {**base, "network": {name: value for name, value in below.items() if name != dropped}}
+    return merge(base, over)
 
 
 def published(dataset: str, neuron: str) -> Config:
@@ -137,6 +158,17 @@ def _named(given: str | None, parts: Sequence[Mapping[str, Any]], section: str, 
 def _mapping(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     found = values.get(key)
     return found if isinstance(found, Mapping) else {}
+
+
+def _first_layer_neuron(parts: Sequence[Mapping[str, Any]]) -> str | None:
+    """The neuron of the first hidden layer, where layers are described one by one."""
+    for part in parts:
+        layers = _get(part, "network", "layers")
+        if isinstance(layers, list | tuple) and layers:
+            first = layers[0]
+            found = first.get("neuron") if isinstance(first, Mapping) else getattr(first, "neuron", None)
+            return found if isinstance(found, str) and found else None
+    return None
 
 
 def _get(sections: Mapping[str, Any], section: str, key: str) -> Any:

@@ -105,6 +105,7 @@ class Declared:
         optional: whether None is a value.
         default: its default.
         setting: its metadata; None for a section that has none.
+        required: whether it has no default.
     """
 
     section: str
@@ -114,6 +115,7 @@ class Declared:
     optional: bool
     default: Any
     setting: Setting | None
+    required: bool = False
 
     @property
     def key(self) -> str:
@@ -140,7 +142,8 @@ def declared(section: str, kind: type) -> dict[str, Declared]:
         if one.default_factory is not dataclasses.MISSING:
             default = one.default_factory()
         found[one.name] = Declared(
-            section, one.name, base, several, "None" in text, default, one.metadata.get(_KEY)
+            section, one.name, base, several, "None" in text, default, one.metadata.get(_KEY),
+            one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING,
         )  # fmt: skip
     return found
 

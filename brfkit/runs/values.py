@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from brfkit.errors import BrfkitError
+from brfkit.network import Layer
 from brfkit.neurons import Constant, Init, Normal, Uniform
+from brfkit.runs.layers import LayerConfig
 from brfkit.runs.settings import Declared, declared, short
 
 
@@ -26,6 +28,9 @@ def section_values(section: str, kind: type, values: Mapping[str, Any]) -> Any:
         if key not in fields:
             raise BrfkitError(f"unknown key {section}.{short_key(key)} in the configuration{suggest(key, fields)}")
         out[key] = _value(fields[key], value)
+    for key, one in fields.items():
+        if one.required and key not in out:
+            raise BrfkitError(f"{section}.{short_key(key)} is missing")
     return kind(**out)
 
 
@@ -41,9 +46,27 @@ def _value(field: Declared, value: Any) -> Any:
     if field.kind == "Mapping":
         read = {"init": _init, "constants": _finite}.get(field.name, _switch)
         return {name: read(f"{key}.{name}", v) for name, v in _mapping(key, value).items()}
+    if field.kind == LayerConfig.__name__:
+        return _layers(key, value)
     if field.several:
         return tuple(_checked(key, field.kind, one) for one in _listed(field.kind, value))
     return _checked(key, field.kind, value)
+
+
+def _layers(key: str, value: Any) -> tuple[LayerConfig, ...]:
+    """A list of tables, or of layers made in Python."""
+    if not isinstance(value, list | tuple):
+        raise BrfkitError(f"{key} must be a list of tables, in TOML [[{key}]], not {short(value)}")
+    found = []
+    for number, one in enumerate(value):
+        where = f"{key}[{number}]"
+        if isinstance(one, LayerConfig | Layer):
+            found.append(one if isinstance(one, LayerConfig) else LayerConfig.of(one))
+            continue
+        if not isinstance(one, Mapping):
+            raise BrfkitError(f"{where} must be a table of settings, not {short(one)}")
+        found.append(section_values(where, LayerConfig, one))
+    return tuple(found)
 
 
 def _listed(kind: str, value: Any) -> Any:

@@ -376,7 +376,7 @@ class _Epochs:
     def _draw(self) -> None:
         if self.picture is None:
             return
-        title = f"{self.config.data.title}, {self.config.network.neuron}, seed {self.config.training.seed}"
+        title = f"{self.config.data.title}, {self.config.network.title}, seed {self.config.training.seed}"
         try:
             self.folder.write_curve(self.picture(self.rows, title, self.config.training.stop_accuracy))
         except Exception as error:  # whatever the drawing meets: the network is trained and its files are written
@@ -394,7 +394,7 @@ class _Epochs:
         return Run(
             run_dir=str(self.folder.path),
             dataset=self.config.data.dataset,
-            neuron=self.config.network.neuron,
+            neuron=self.config.network.title,
             parameters=self.trainer.network.parameter_count(),
             epochs=self.trainer.epoch,
             best_epoch=best,

@@ -142,7 +142,7 @@ def figures(group: Group, difference: Difference | None = None) -> dict[str, Any
     out: dict[str, Any] = {
         "label": group.label,
         "dataset": group.runs[0].config.data.title,
-        "neuron": group.runs[0].config.network.neuron,
+        "neuron": group.runs[0].config.network.title,
         "settings": group.settings,
         "state": group.state,
         "runs": len(group.runs),

@@ -13,6 +13,7 @@ _SHORT = {
     "training.clip_norm": "clip", "network.dt": "δ",
 }  # fmt: skip
 
+_LAYER = "layer "
 
 # A label with more than this many characters gives way to the name of the folder.
 LONGEST = 48
@@ -41,7 +42,7 @@ def name_groups(configs: Sequence[Mapping[str, Any]], folders: Sequence[str] = (
     """
     flat = [_flatten(config) for config in configs]
     several = len({config["data.dataset"] for config in flat}) > 1
-    starts = [f"{c['network.neuron']}{' on ' + str(c['data.dataset']) if several else ''}" for c in flat]
+    starts = [f"{_neurons(c)}{' on ' + str(c['data.dataset']) if several else ''}" for c in flat]
     settings = [
         _differences(config, [other for other, at in zip(flat, starts, strict=True) if at == start])
         for config, start in zip(flat, starts, strict=True)
@@ -67,8 +68,19 @@ def _differences(config: Mapping[str, Any], same: Sequence[Mapping[str, Any]]) -
 def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in config.items():
+        if isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
+            value = {f"{_LAYER}{number}": one for number, one in enumerate(value)}
         flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return flat
+
+
+def _neurons(flat: Mapping[str, Any]) -> str:
+    """The hidden neurons, as :attr:`brfkit.runs.config.NetworkConfig.title` names them."""
+    kinds: list[str] = []
+    where = f"network.layers.{_LAYER}"
+    while f"{where}{len(kinds)}.units" in flat:
+        kinds.append(flat.get(f"{where}{len(kinds)}.neuron") or flat["network.neuron"])
+    return "+".join(dict.fromkeys(kinds or [flat["network.neuron"]]))
 
 
 def _part(key: str, value: Any) -> str:
@@ -79,6 +91,7 @@ def _part(key: str, value: Any) -> str:
         .removeprefix("options.")
         .removeprefix("init.")
         .removeprefix("constants.")
+        .removeprefix("layers.")
         .replace("_", " "),
     )
     if key.startswith("network.options."):

@@ -153,4 +153,6 @@ def _cost(config: Config, provenance: Mapping[str, Any], result: Mapping[str, An
         return None
     steps, channels, classes = (int(provenance[key]) for key in sizes)
     spikes = dict(enumerate(by_layer))
-    return cost(network.hidden, classes, network.recurrent, steps, channels, float(provenance["active_inputs"]), spikes)
+    return cost(
+        network.hidden, classes, network.recurrent_layers, steps, channels, float(provenance["active_inputs"]), spikes
+    )

@@ -48,7 +48,7 @@ def _summary(name: str, title: str, config: Any) -> dict[str, Any]:
         "name": name,
         "title": title,
         "dataset": config.data.dataset,
-        "neuron": config.network.neuron,
+        "neuron": config.network.title,
         "hidden": list(config.network.hidden),
         "epochs": config.training.epochs,
     }
