@@ -15,6 +15,7 @@ from brfkit.reports.parts import Block, Note, Picture, Section, Table, Watch, nu
 from brfkit.runs.config import Config
 from brfkit.runs.folder import CONFIG, METRICS, RunFolder
 from brfkit.runs.metrics import TEST, TRAIN, VALIDATION, Row, best_epoch
+from brfkit.runs.remarks import frozen_note, silence_remedy
 
 EPOCHS = 25  # rows at most of the table of epochs
 
@@ -44,8 +45,10 @@ def run_section(context: Context, watch: Watch) -> Section:
     elif rows:
         blocks.append(Note("The run is finished."))
     best = best_epoch(rows, _stop_accuracy(config)) if rows else None
-    if rows and not context.is_lstm and not any(r.spikes_per_sample for r in rows if r.epoch == best):
-        blocks.append(Note(f"The network is silent: no neuron spikes at the best epoch, {best}."))
+    spikes = any(r.spikes_per_sample for r in rows if r.epoch == best) or context.is_lstm or not rows
+    marks, notes = _remarks(result, None if spikes else best, config)
+    blocks += notes
+    headline |= marks
     parameters = provenance.get("parameters", result.get("parameters"))
     if not context.is_lstm:
         network = context.trained.network
@@ -62,6 +65,32 @@ def run_section(context: Context, watch: Watch) -> Section:
         blocks.append(_settings(config))
     intro = "What was trained, how, and what came of it." if rows else "What the checkpoint holds and how it does."
     return Section("run", "Run", intro, tuple(blocks), headline)
+
+
+def _remarks(
+    result: Mapping[str, Any], silent_epoch: int | None, config: Config | None
+) -> tuple[dict[str, str], list[Note]]:
+    """What the figures have to be read with: marks for the top of the page, and notes with the option that helps.
+
+    Args:
+        result: of the run; empty where it is not finished.
+        silent_epoch: the best epoch, where no neuron spikes in it.
+        config: of the run.
+    """
+    texts, marks = list(result.get("notes", ())), {}
+    silent, frozen = bool(result.get("silent")) or silent_epoch is not None, int(result.get("frozen_weights", 0))
+    notes = []
+    if result.get("silent") and texts:
+        notes.append(f"The network is silent: {texts.pop()}")  # training puts it last
+    elif silent:
+        remedy = "" if config is None else f"; {silence_remedy(config.network)}"
+        notes.append(f"The network is silent: no neuron spikes at the best epoch, {silent_epoch}{remedy}")
+    if frozen:
+        notes.append(frozen_note(frozen))
+        marks["frozen weights"] = number(frozen)
+    if silent:
+        marks["silent"] = "yes"
+    return marks, [Note(f"{text[:1].upper()}{text[1:]}.") for text in (*notes, *texts)]
 
 
 def _recorded(folder: RunFolder | None) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -39,6 +39,9 @@ RESULT = {
     "diverged": _NONE_OR_TEXT,
     "stopped": _NONE_OR_TEXT,
     "spikes_by_layer": Value((list,), items=_AMOUNT, none=True),
+    "notes": Value((list,), items=TEXT),
+    "frozen_weights": COUNT,
+    "silent": Value((bool,)),
 }
 """``result.json``; a run may say more."""
 

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from brfkit.errors import BrfkitError
+from brfkit.runs.remarks import GRADIENT_REMEDY
 
 # Where torch's optimisers keep what they divide a gradient by: a mean or sum of its squares, or its largest size.
 _SQUARES = ("exp_avg_sq", "square_avg", "sum")
 _SIZES = ("exp_inf",)
 # A gradient this far below its optimiser's scale does not move a weight by more than float32 rounds off.
 BLOCKED = 1e-6
-REMEDY = "bound the gradient with --clip-norm, shorten its way back with --tbptt, or lower --lr"
 
 
 class DivergedError(BrfkitError):
@@ -71,7 +71,7 @@ class WeightWatch:
                     largest = float(self._largest[name].max())
                     return name, (
                         f"cannot learn any more: {key} of the optimiser is not finite for {bad} of {value.numel()} "
-                        f"values (largest gradient {largest:.2g}); {REMEDY}"
+                        f"values (largest gradient {largest:.2g}); {GRADIENT_REMEDY}"
                     )
         return None
 
@@ -80,15 +80,13 @@ class WeightWatch:
         for name, weight in self._weights.items():
             before, after = float(self._before[name].abs().max()), float(weight.detach().abs().max())
             if after * torch.finfo(weight.dtype).eps > max(before, 1.0):
-                return (
-                    name,
-                    f"grew from {before:.2g} to {after:.2g} in this epoch, which leaves nothing of it; {REMEDY}",
-                )
+                fault = f"grew from {before:.2g} to {after:.2g} in this epoch, which leaves nothing of it"
+                return name, f"{fault}; {GRADIENT_REMEDY}"
             frozen, driven = self.frozen(name)
             if 2 * frozen > driven:
                 return name, (
                     f"cannot learn any more: {frozen} of its {driven} values with a gradient did not change in this "
-                    f"epoch, because the optimiser divides by more than a million times the gradient; {REMEDY}"
+                    f"epoch, because the optimiser divides by more than a million times the gradient; {GRADIENT_REMEDY}"
                 )
         return None
 

@@ -17,6 +17,7 @@ from brfkit.errors import BrfkitError
 from brfkit.network import Network, Weights
 from brfkit.runs.config import FROM_DATA, Config, NetworkConfig
 from brfkit.runs.datasets import split_validation
+from brfkit.runs.remarks import silence_remedy
 from brfkit.simulation.calibration import calibrate_weights, channel_scale, samples_for
 from brfkit.training.spectrum import initialise_omega
 
@@ -92,12 +93,9 @@ def silence_note(network: Network, spikes: Sequence[float], settings: NetworkCon
     silent = [layer.name for layer, count in zip(network.spiking_layers, spikes, strict=True) if count == 0]
     if not silent:
         return None
-    way = (
-        "a larger --dt or larger inputs help"
-        if settings.w_in_init == FROM_DATA
-        else "--w-in-init data scales the input weights until half of the neurons spike"
+    return (
+        f"no neuron of {', '.join(silent)} spikes: its outputs do not depend on the input; {silence_remedy(settings)}"
     )
-    return f"no neuron of {', '.join(silent)} spikes: its outputs do not depend on the input; {way}"
 
 
 def starting_weights(

@@ -270,7 +270,7 @@ def test_a_network_that_never_learned_is_not_the_fastest(tmp_path):
     assert values["silent"]["state"] == "silent"
     remarks = " ".join(comparison.remarks)
     assert "b has not learned: its accuracy ends at 40.00 %" in remarks
-    assert "d is silent: no neuron spikes at epoch 2" in remarks
+    assert "d is silent: no neuron spikes at epoch 2; --w-in-init data scales" in remarks
     shown = cells(comparison)
     assert [row["epoch of 95 %"] for row in shown] == ["1", "–", "–", "–"]
     assert [row["state"] for row in shown] == ["finished", "finished", "finished", "silent"]
@@ -289,6 +289,31 @@ def test_states_are_told_in_table_and_picture(tmp_path):
     assert [group.state for group in comparison.groups] == ["1 epoch 2 of 3, 1 finished", "silent"]
     legend = [text.get_text() for text in compare_figure(comparison).legends[0].get_texts()]
     assert legend[1].endswith("(1 run; silent)")
+
+
+def test_what_training_noted_is_shown(tmp_path):
+    """A network of which one layer is silent, and one with frozen weights: a mark, and the option that helps."""
+    silent = "no neuron of hidden1 spikes: its outputs do not depend on the input; a larger --dt or larger inputs help"
+    results = {
+        "a": {"notes": ["class 2 has no sample", silent], "silent": True, "frozen_weights": 0},
+        "b": {"notes": [], "silent": False, "frozen_weights": 1234},
+        "c": {"notes": [], "silent": False, "frozen_weights": 0},
+    }
+    runs = []
+    for hidden, (name, result) in enumerate(results.items(), 4):
+        runs.append(make_run(tmp_path / name, [1.0, 50.0, 60.0], **brf(0, hidden)))
+        (runs[-1] / "result.json").write_text(json.dumps({"diverged": None, "parameters": 45, **result}))
+    comparison = compare(runs)
+    assert [group.state for group in comparison.groups] == ["silent", "finished, frozen weights", "finished"]
+    assert comparison.remarks == (
+        f"{runs[0]} is silent at epoch 2: {silent}",
+        f"{runs[0]}: class 2 has no sample",
+        f"{runs[1]}: 1,234 weights did not change in the last epoch although they had a gradient; bound the gradient "
+        "with --clip-norm, shorten the backward pass with --tbptt, or lower --lr",
+    )
+    assert math.isnan(figures(comparison.groups[0])["epoch_95_mean"])
+    (runs[2] / "result.json").write_text(json.dumps({"notes": [3]}))
+    assert "notes[0] is 3, not text" in compare(runs).left_out[0][1]
 
 
 def test_one_run_has_no_deviation(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import brfkit
 from brfkit.cli import run
 from brfkit.errors import BrfkitError
 from brfkit.reports.build import default_out, report
+from brfkit.runs.folder import RunFolder
 from tests.analysis.report_page import QUICK, SMALL, parse, table, words
 
 
@@ -55,6 +57,37 @@ def test_checkpoint_file_has_no_history_and_no_surface(report_folder, tmp_path, 
     assert table(tree, "Results on 6 test samples")[0] == ["test accuracy", f"{known['accuracy']:.2f} %"]
     notes = [words(e) for e in tree.iter("p") if e.get("class") == "note"]
     assert sum(note.startswith("Not in this report") for note in notes) == 2
+
+
+@pytest.mark.parametrize(
+    ("result", "headline", "expected"),
+    [
+        (
+            {"silent": True, "notes": ["class 9 has no sample", "no neuron of hidden0 spikes; --w-in-init data"]},
+            {"silent": "yes"},
+            ["The network is silent: no neuron of hidden0 spikes; --w-in-init data.", "Class 9 has no sample."],
+        ),
+        (
+            {"frozen_weights": 1234},
+            {"frozen weights": "1,234"},
+            ["1,234 weights did not change in the last epoch although they had a gradient; bound the gradient with "
+             "--clip-norm, shorten the backward pass with --tbptt, or lower --lr."],
+        ),
+        ({"notes": [""]}, {}, ["."]),
+    ],
+)  # fmt: skip
+def test_what_training_noted_is_shown(report_folder, tmp_path, result, headline, expected):
+    folder = tmp_path / "run"
+    shutil.copytree(report_folder, folder, ignore=shutil.ignore_patterns("surface.h5", "report.html"))
+    stored = RunFolder(folder)
+    stored.write_result(stored.result() | {"notes": [], "silent": False, "frozen_weights": 0} | result)
+    stored.write_metrics([replace(row, spikes_per_sample=2.0) for row in stored.metrics()])
+    found = report(folder, out=tmp_path / "a.html", sections=("run",), threads=1)
+    marks = {name: found.headline[name] for name in ("silent", "frozen weights") if name in found.headline}
+    assert marks == headline
+    tree = parse((tmp_path / "a.html").read_text(encoding="utf-8"))
+    notes = [words(e) for e in tree.iter("p") if e.get("class") == "note"]
+    assert [note for note in notes if note != "The run is finished."] == expected
 
 
 def test_surfaces_are_named_or_found_and_told_apart(report_folder, tmp_path):

@@ -13,6 +13,7 @@ from brfkit.analysis.runs.labels import Name, name_groups
 from brfkit.analysis.runs.reading import RunRecord, expand, read_run
 from brfkit.analysis.runs.significance import Difference, paired_difference
 from brfkit.errors import BrfkitError
+from brfkit.runs.remarks import frozen_note, silence_remedy
 
 SHARES = (95, 98, 100)
 DEFINITION = (
@@ -105,11 +106,15 @@ def _remarks(groups: Sequence[Group]) -> list[str]:
             if run.diverged:
                 found.append(f"{run.folder} diverged ({run.diverged})")
             elif run.silent:
-                found.append(f"{run.folder} is silent: no neuron spikes at epoch {run.best_epoch}")
+                found.append(_silence(run))
             elif not run.learned:
                 found.append(f"{run.folder} has not learned: its accuracy ends at {run.curves['accuracy'][-1]:.2f} %")
             if not run.finished and not run.diverged:
                 found.append(f"{run.folder} is not finished: epoch {run.epochs[-1]} of {run.config.training.epochs}")
+            # The note on silence is the last one, and has been told.
+            found += [f"{run.folder}: {note}" for note in (run.notes[:-1] if run.silent_layer else run.notes)]
+            if run.frozen:
+                found.append(f"{run.folder}: {frozen_note(run.frozen)}")
         seeds = [run.seed for run in group.runs]
         for seed in sorted({s for s in seeds if seeds.count(s) > 1}):
             found.append(f"{group.label}: seed {seed} is there {seeds.count(seed)} times")
@@ -119,6 +124,13 @@ def _remarks(groups: Sequence[Group]) -> list[str]:
                 f"{group.label}: runs of {min(lengths)} to {max(lengths)} epochs; its mean ends with the shortest"
             )
     return found
+
+
+def _silence(run: RunRecord) -> str:
+    if run.silent_layer and run.notes:
+        return f"{run.folder} is silent at epoch {run.best_epoch}: {run.notes[-1]}"
+    remedy = silence_remedy(run.config.network)
+    return f"{run.folder} is silent: no neuron spikes at epoch {run.best_epoch}; {remedy}"
 
 
 def figures(group: Group, difference: Difference | None = None) -> dict[str, Any]:

@@ -35,6 +35,9 @@ class RunRecord:
         cost: per sample, at the best epoch; None where the folder does not tell.
         finished: whether the run came to its end.
         diverged: what stopped being finite, or None.
+        notes: what training noted: about the data, sequences shorter than a period, layers that do not spike.
+        frozen: single weights that did not change in the last epoch although they had a gradient.
+        silent_layer: whether training found a layer without a spike at the best epoch.
         classes: of the data; None where the folder does not tell.
     """
 
@@ -49,6 +52,9 @@ class RunRecord:
     finished: bool
     diverged: str | None
     classes: int | None = None
+    notes: tuple[str, ...] = ()
+    frozen: int = 0
+    silent_layer: bool = False
 
     @property
     def seed(self) -> int:
@@ -56,8 +62,8 @@ class RunRecord:
 
     @property
     def silent(self) -> bool:
-        """Whether no neuron of a spiking network spikes at the best epoch."""
-        return self.config.network.neuron != LSTM and self.at_best("spikes_per_sample") == 0.0
+        """Whether no neuron of a spiking network, or of one of its layers, spikes at the best epoch."""
+        return self.config.network.neuron != LSTM and (self.silent_layer or self.at_best("spikes_per_sample") == 0.0)
 
     @property
     def learned(self) -> bool:
@@ -72,12 +78,14 @@ class RunRecord:
 
     @property
     def state(self) -> str:
-        """One word or two on how it ended: finished, unfinished, diverged, silent."""
+        """A few words on how it ended: finished, unfinished, diverged, silent, with frozen weights."""
         if self.diverged:
             return "diverged"
         if self.silent:
             return "silent" if self.finished else "silent, unfinished"
-        return "finished" if self.finished else f"epoch {self.epochs[-1]} of {self.config.training.epochs}"
+        if self.finished:
+            return "finished, frozen weights" if self.frozen else "finished"
+        return f"epoch {self.epochs[-1]} of {self.config.training.epochs}"
 
     def at_best(self, curve: str) -> float:
         """A figure of the best epoch."""
@@ -133,6 +141,9 @@ def read_run(folder: Path, split: str = "test") -> RunRecord:
         finished=bool(result) and not result.get("diverged"),
         diverged=result.get("diverged"),
         classes=_count(provenance.get("classes")),
+        notes=tuple(result.get("notes", ())),
+        frozen=result.get("frozen_weights", 0),
+        silent_layer=bool(result.get("silent", False)),
     )
 
 
