@@ -1,5 +1,7 @@
-"""The documentation cannot drift: examples run, the reference is the commands' own help, links lead somewhere."""
+"""The documentation agrees with the code: examples run, the reference is the commands' help, links and names exist."""
 
+import importlib
+import importlib.util
 import re
 from pathlib import Path
 
@@ -44,11 +46,50 @@ def test_command_line_reference_is_up_to_date():
     assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == reference(), "run `make docs`"
 
 
+def _anchors(page):
+    """Anchors of the headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    headings = [heading.lower() for heading in re.findall(r"^#+ (.*)", text, re.M)]
+    return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_links_and_pictures_exist(page):
-    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
-        if "://" not in target:
-            assert (page.parent / target).exists(), f"{page.name} points to {target}"
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)\)", page.read_text(encoding="utf-8")):
+        if "://" in target:
+            continue
+        file = page.parent / target if target else page
+        assert file.exists(), f"{page.name} points to {target}"
+        if anchor:
+            assert anchor in _anchors(file), f"{page.name} points to {target}#{anchor}"
+
+
+# Dated notes and decisions describe the code of their time.
+CURRENT = [page for page in PAGES if page.parent.name not in ("notes", "decisions") and page.name != "CHANGELOG.md"]
+
+
+def _resolves(name):
+    """Whether a dotted name is a module of brfkit or an attribute of one."""
+    found, rest = importlib.import_module("brfkit"), name.split(".")[1:]
+    for part in rest:
+        if hasattr(found, part):
+            found = getattr(found, part)
+        elif hasattr(found, "__path__") and importlib.util.find_spec(f"{found.__name__}.{part}"):
+            found = importlib.import_module(f"{found.__name__}.{part}")
+        else:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("page", CURRENT, ids=lambda p: p.name)
+def test_named_files_and_modules_exist(page):
+    text = page.read_text(encoding="utf-8")
+    for path in re.findall(r"(?<![\w/.-])(\w+(?:/\w+)+\.(?:py|cu|cuh|toml))\b", text):  # from the root, or in brfkit/
+        if path.startswith("path/to/"):
+            continue
+        assert (ROOT / path).exists() or (ROOT / "brfkit" / path).exists(), f"{page.name} names {path}"
+    for name in re.findall(r"(?<![\w./-])brfkit(?:\.[A-Za-z_]\w*)+", text):
+        assert _resolves(name), f"{page.name} names {name}"
 
 
 def test_readme_names_every_command():
