@@ -92,6 +92,19 @@ def test_named_files_and_modules_exist(page):
         assert _resolves(name), f"{page.name} names {name}"
 
 
+def test_architecture_is_that_of_the_package():
+    """Every file that the page names exists, every folder of the package is named."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    package = ROOT / "brfkit"
+    names = {path.name for path in [*package.rglob("*.py"), *package.rglob("*.cu"), *ROOT.glob("tests/**/*.py")]}
+    for name in re.findall(r"(?<![\w/.<-])(\w+\.(?:py|cu))\b", text):
+        assert name in names, name
+    layout = text[text.index("## Layout") : text.index("## The numba backend")]
+    for folder in package.glob("*/"):
+        if (folder / "__init__.py").exists():
+            assert f"{folder.name}/" in layout, folder.name
+
+
 def test_readme_names_every_command():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for command in COMMANDS:
