@@ -37,6 +37,7 @@ def test_two_workers_share_one_study(tmp_path: Path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_killed_workers_lose_no_finished_trial(tmp_path: Path):
     """Twenty kills at random moments; afterwards every trial that had ended is there, and the study is complete."""
     write_study(tmp_path, 40)
