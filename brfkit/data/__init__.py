@@ -1,5 +1,6 @@
 """Data sets behind one interface: `load` reads or generates one, `dataset_spec` tells its facts."""
 
+from brfkit.data.audio import AudioSettings
 from brfkit.data.base import Batch, DataFile, Dataset, DataSpec, DenseSplit, EventSplit, Request, Split
 from brfkit.data.binning import PAPER, Binning, bin_events
 from brfkit.data.describing import Description, FileState, describe
@@ -10,6 +11,7 @@ from brfkit.data.validation import holdout
 
 __all__ = [
     "PAPER",
+    "AudioSettings",
     "Batch",
     "Binning",
     "DataFile",

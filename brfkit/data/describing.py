@@ -154,5 +154,6 @@ def _file_state(file: DataFile, folder: Path, checksums: bool) -> FileState:
 def _own(path: Path) -> Description:
     data = load(str(path), splits=("train",))
     every = load(str(path), splits=data.spec.splits)
-    file = FileState(path.name, "all", str(path), path.stat().st_size, "own", "")
+    size = path.stat().st_size if path.is_file() else sum(file.stat().st_size for file in path.rglob("*.[wW][aA][vV]"))
+    file = FileState(path.name, "all", str(path), size, "own", "")
     return _with_counts(_description(data.spec, path.parent, "own", (file,)), every.splits)

@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from brfkit.data.audio import AudioSettings, load_folder
 from brfkit.data.base import DataFile, Dataset, DataSpec, EventSplit, Request, Split
 from brfkit.data.binning import NAMED, Binning, binning_named
 from brfkit.data.custom import load_own
 from brfkit.data.files import data_folder, find
 from brfkit.data.permutation import Permutation, time_permutation
 from brfkit.errors import BrfkitError
-from brfkit.io.arrays import is_path
+from brfkit.io.arrays import is_folder, is_path
 from brfkit.io.streams import content_md5, file_digest
 
 # Name of a data set -> module of brfkit.data whose SPECS holds it; imported when it is asked for.
@@ -44,11 +45,15 @@ def dataset_spec(name: str) -> DataSpec:
         BrfkitError: an unknown name, or a file that cannot be read.
     """
     if is_path(name):
-        return load_own(Path(name).expanduser(), splits=("train",)).spec
+        path = Path(name).expanduser()
+        return (load_folder if is_folder(path) else load_own)(path, splits=("train",)).spec
     if name not in MODULES:
         close = difflib.get_close_matches(name.lower(), MODULES, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
-        raise BrfkitError(f"unknown data set {name!r}; {hint}known are {', '.join(MODULES)}, and .npz and .h5 files")
+        raise BrfkitError(
+            f"unknown data set {name!r}; {hint}known are {', '.join(MODULES)}, .npz and .h5 files, and folders of "
+            "recordings (./NAME)"
+        )
     module = importlib.import_module(f"brfkit.data.{MODULES[name]}")
     found: DataSpec = module.SPECS[name]
     return found
@@ -65,11 +70,12 @@ def load(
     splits: Sequence[str] = ("train", "test"),
     binning: str | Binning | None = None,
     test_fraction: float | None = None,
+    audio: AudioSettings | None = None,
 ) -> Dataset:
     """Reads a data set, or generates it.
 
     Args:
-        name: one of `dataset_names()`, or the path of a ``.npz`` or ``.h5`` file of one's own (docs/data.md).
+        name: one of `dataset_names()`, or the path of a file or of a folder of recordings of one's own (docs/data.md).
         data_dir: folder that holds one folder per data set; see `data_folder` for the default.
         limit_train: keep the first so many samples of the training split.
         limit_test: the same for the test split.
@@ -79,8 +85,9 @@ def load(
         splits: which splits to read.
         binning: how spike times become steps: a `Binning`, or ``"full"`` (every spike is kept) or ``"paper"`` (the
             published preprocessing of SHD). None is ``"full"``, or what one's own file says. For event data only.
-        test_fraction: share of the training samples of one's own file that become its test part, where it has none.
+        test_fraction: share of the training samples of one's own data that become the test part, where there is none.
             The draw is always the same.
+        audio: front end and test part of a folder of recordings; None takes MFCC. For such a folder only.
 
     Raises:
         BrfkitError: an unknown name or split, a limit below 1, a permutation, binning or test fraction that is none or
@@ -95,7 +102,13 @@ def load(
         if permutation is not None:
             raise BrfkitError(f"{name} takes no permutation; psmnist does")
         path = Path(name).expanduser()
+        if is_folder(path):
+            return _limited(_recordings(path, splits, chosen, test_fraction, audio), limits)
+        if audio is not None:
+            raise BrfkitError(f"{path} is no folder of recordings, so it takes no front end")
         return _limited(load_own(path, splits=splits, binning=chosen, test_fraction=test_fraction), limits)
+    if audio is not None:
+        raise BrfkitError(f"data set {name} is no folder of recordings, so it takes no front end")
     facts = dataset_spec(name)
     for split in splits:
         if split not in facts.splits:
@@ -112,6 +125,17 @@ def load(
     if facts.events:
         facts, chosen = _binned_facts(facts, loaded, chosen or NAMED["full"])
     return _limited(Dataset(facts, loaded, order, chosen), limits)
+
+
+def _recordings(
+    path: Path, splits: Sequence[str], binning: Binning | None, test_fraction: float | None, audio: AudioSettings | None
+) -> Dataset:
+    if binning is not None:
+        raise BrfkitError(f"{path}: recordings take no binning; the frame step is their step (--frame-step)")
+    settings = audio or AudioSettings()
+    if test_fraction is not None:
+        settings = replace(settings, test_fraction=test_fraction)
+    return load_folder(path, settings, splits=splits)
 
 
 def _binned_facts(facts: DataSpec, loaded: Mapping[str, Split], binning: Binning) -> tuple[DataSpec, Binning]:

@@ -26,6 +26,12 @@ def is_path(name: str) -> bool:
     return Path(name).suffix.lower() in SUFFIXES or "/" in name or os.sep in name
 
 
+def is_folder(name: str | os.PathLike[str]) -> bool:
+    """Whether the name of a data set means a folder of recordings."""
+    path = Path(name).expanduser()
+    return path.is_dir() and path.suffix.lower() not in SUFFIXES
+
+
 class Arrays(Protocol):
     """The arrays of an open file."""
 

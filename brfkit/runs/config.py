@@ -13,6 +13,7 @@ from pathlib import PurePath
 from typing import Any
 
 from brfkit.backends.capabilities import PRECISIONS
+from brfkit.data.audio.settings import FRONT_ENDS
 from brfkit.errors import BrfkitError
 from brfkit.io.arrays import is_path
 from brfkit.network import Layer, Network, recurrent_network
@@ -72,6 +73,36 @@ class DataConfig:
     test_fraction: float | None = setting(
         None, "Custom data set without a test part: share of its samples that becomes one.", DATA,
         low=0, high=1, low_open=True, high_open=True,
+    )  # fmt: skip
+    test_speakers: tuple[str, ...] = setting(
+        (), "Recordings: speakers whose recordings are the test part.", DATA, metavar="NAME[,NAME…]"
+    )
+    test_seed: int = setting(0, "Recordings: seed of the draw of test_fraction.", low=0)
+    speaker_pattern: str | None = setting(
+        None, "Recordings: file names with their <speaker>.  [default: <speaker>_<n>]", DATA, metavar="PATTERN"
+    )
+    front_end: str | None = setting(
+        None, "Recordings: what is made of them.  [default: mfcc]", DATA, choices=FRONT_ENDS
+    )
+    sample_rate: int | None = setting(None, "Recordings: resample to so many per second.", DATA, metavar="HZ", low=1)
+    duration: float | None = setting(
+        None, "Recordings: seconds that are kept.  [default: as long as 95 % of them are]", DATA, low=0, low_open=True
+    )
+    frame_step: float | None = setting(
+        None, "Recordings: length of a step (s).  [default: 0.01]", DATA, low=0, low_open=True
+    )
+    frame_width: float | None = setting(
+        None, "Recordings: window of a spectrum (s).  [default: 0.025]", DATA, low=0, low_open=True
+    )
+    bands: int | None = setting(
+        None, "Recordings: frequency bands.  [default: 40]", DATA, metavar="N", low=1, high=4096
+    )
+    coefficients: int | None = setting(
+        None, "Recordings: coefficients of mfcc.  [default: 13]", DATA, metavar="N", low=1, high=4096
+    )
+    threshold: float | None = setting(
+        None, "Recordings: threshold of spikes of cochlea (0.005), levels of level-crossing (3 dB).", DATA,
+        low=0, low_open=True,
     )  # fmt: skip
 
     @property
@@ -296,6 +327,7 @@ class Config:
     def to_dict(self) -> dict[str, Any]:
         """Sections of plain JSON values; :meth:`from_dict` takes them back."""
         sections = {f.name: dataclasses.asdict(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        sections["data"]["test_speakers"] = list(self.data.test_speakers)
         sections["network"]["hidden"] = list(self.network.hidden)
         sections["network"]["layers"] = [one.to_dict(init_values) for one in self.network.layers]
         sections["network"]["trainable"] = list(self.network.trainable)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from brfkit.data import Binning, Dataset, Split, holdout, load
+from brfkit.data import AudioSettings, Binning, Dataset, Split, holdout, load
 from brfkit.data.binning import binning_named
+from brfkit.errors import BrfkitError
 from brfkit.runs.config import DataConfig
 
 _SPLIT_STREAM = 1
@@ -27,6 +28,24 @@ def get_binning(data: DataConfig) -> Binning | None:
     if data.binning is None and not changed:
         return None
     return replace(binning_named(data.binning or "full"), **changed)  # type: ignore[arg-type]
+
+
+_AUDIO = (
+    "front_end", "sample_rate", "duration", "frame_step", "frame_width", "bands", "coefficients", "threshold",
+    "speaker_pattern",
+)  # fmt: skip
+
+
+def get_audio(data: DataConfig) -> AudioSettings | None:
+    """How recordings are read, or None where nothing is said of it."""
+    given = {name: value for name in _AUDIO if (value := getattr(data, name)) is not None}
+    if data.test_speakers:
+        given["test_speakers"] = data.test_speakers
+    if data.test_seed:
+        given["test_seed"] = data.test_seed
+    if data.test_speakers and data.test_fraction is not None:
+        raise BrfkitError("data.test_speakers and data.test_fraction exclude each other; give one of them")
+    return AudioSettings(**given) if given else None
 
 
 def load_dataset(
@@ -56,6 +75,7 @@ def load_dataset(
         splits=splits,
         binning=get_binning(data),
         test_fraction=data.test_fraction,
+        audio=get_audio(data),
     )
 
 

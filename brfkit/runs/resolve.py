@@ -9,7 +9,7 @@ from typing import Any
 from brfkit.checkpoints.native import Checkpoint
 from brfkit.data.registry import dataset_spec
 from brfkit.errors import BrfkitError
-from brfkit.io.arrays import is_path
+from brfkit.io.arrays import is_folder, is_path
 from brfkit.neurons import NEURONS, neuron_name
 from brfkit.runs.config import LSTM, Config, DataConfig, NetworkConfig
 from brfkit.runs.config_files import merge, parse_toml, read_config_file
@@ -71,7 +71,7 @@ def _custom(dataset: str, neuron: Any, given: Mapping[str, Any]) -> dict[str, An
     if network.get("start_from") is not None or "omega" in init or not has_omega:
         del start["network"]["omega_init"]
     try:
-        per_step = "task" not in given and dataset_spec(dataset).labels_per_step
+        per_step = "task" not in given and not is_folder(dataset) and dataset_spec(dataset).labels_per_step
     except BrfkitError:  # which reading the data will raise again, with the options that belong to it
         per_step = False
     if per_step or "task" in given:

@@ -5,14 +5,37 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from brfkit.data.audio.settings import COCHLEA, MFCC, RAW, SPIKING
 from brfkit.errors import BrfkitError
+from brfkit.io.arrays import is_folder, is_path
 from brfkit.runs.config import LSTM, Config
 
 _SPIKING_ONLY = ("rate_penalty", "rate_target", "spike_dropout")
 
 Rule = tuple[str, Callable[[Config], bool], str]
 
+_RECORDINGS = (
+    "test_speakers", "test_seed", "speaker_pattern", "front_end", "sample_rate", "duration", "frame_step",
+    "frame_width", "bands", "coefficients", "threshold",
+)  # fmt: skip
+
 RULES: tuple[Rule, ...] = (
+    *(
+        (
+            f"data.{name}",
+            lambda c: not (is_path(c.data.dataset) and is_folder(c.data.dataset)),
+            "unless the data set is a folder of recordings",
+        )
+        for name in _RECORDINGS
+    ),
+    ("data.test_seed", lambda c: c.data.test_fraction is None, "without a test_fraction"),
+    ("data.coefficients", lambda c: c.data.front_end not in (None, MFCC), "unless the front end is mfcc"),
+    ("data.threshold", lambda c: c.data.front_end not in SPIKING, "unless the front end gives spikes"),
+    *(
+        (f"data.{name}", lambda c: c.data.front_end == RAW, "on the front end raw")
+        for name in ("frame_step", "frame_width", "bands")
+    ),
+    ("data.frame_width", lambda c: c.data.front_end == COCHLEA, "on the front end cochlea"),
     ("training.rate_target", lambda c: c.training.rate_penalty == 0, "without a firing-rate penalty (rate_penalty)"),
     ("data.validation_blocks", lambda c: c.data.validation != "blocks", "unless validation is blocks"),
     ("data.validation", lambda c: c.data.validation_fraction == 0, "where validation_fraction is 0"),

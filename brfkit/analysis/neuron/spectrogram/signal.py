@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from brfkit.data.formats.wav import read_wav
 from brfkit.errors import BrfkitError
-from brfkit.io.streams import read_bytes
-from brfkit.simulation.stimulus import check_values, read_stimulus
+from brfkit.simulation.stimulus import read_stimulus
 
 SUFFIXES = (".wav", ".csv", ".npy")
-_MAX_BYTES = 1 << 32
 RATE = 100.0  # samples per unit time of a file that does not say, δ = 0.01
 
 
@@ -96,30 +92,8 @@ def read_signal(path: str | Path, rate: float | None = None, channel: int | None
 
 
 def _read_wav(file: Path) -> tuple[NDArray[np.float64], float]:
-    from scipy.io import wavfile
-
     try:
-        content = read_bytes(file, _MAX_BYTES)
+        values, rate = read_wav(file)
     except BrfkitError as error:
         raise BrfkitError(f"signal {error}") from None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about chunks that are no sound
-            rate, values = wavfile.read(io.BytesIO(content))
-    except Exception as error:  # damaged headers provoke anything
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise BrfkitError(f"signal {file} is damaged or no WAV file ({reason})") from None
-    if rate <= 0:
-        raise BrfkitError(f"signal {file} is damaged: its sampling rate is {rate}")
-    return _scaled(values, f"signal {file}"), float(rate)
-
-
-def _scaled(values: NDArray[Any], name: str) -> NDArray[np.float64]:
-    """Integers to -1 … 1; unsigned bytes of WAV files are centred at 128."""
-    finite = check_values(values, name)
-    if values.dtype.kind == "u":
-        half = 2.0 ** (8 * values.dtype.itemsize - 1)
-        return finite / half - 1.0
-    if values.dtype.kind == "i":
-        return np.asarray(finite / 2.0 ** (8 * values.dtype.itemsize - 1), np.float64)
-    return finite
+    return values, float(rate)
