@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -75,12 +76,13 @@ class Sums:
 
     @property
     def mean_loss(self) -> float:
-        return self.loss / self.terms
+        """Not a number where nothing is labelled."""
+        return self.loss / self.terms if self.terms else math.nan
 
     @property
     def accuracy(self) -> float:
-        """Percent."""
-        return 100.0 * self.correct / self.answers
+        """Percent; not a number where nothing is labelled."""
+        return 100.0 * self.correct / self.answers if self.answers else math.nan
 
     @property
     def spikes_per_sample(self) -> float:
@@ -108,7 +110,7 @@ def evaluate_batch(
 def sums_of(trace: Trace, labels: NDArray[np.int64], task: Task) -> Sums:
     """What a scan says of its samples; labels are [B] or [T, B]."""
     steps, samples = trace.outputs.shape[:2]
-    task.check(steps, labels.ndim == 2)
+    task.check_labels(steps, labels)
     correct, answers = task.correct(trace.outputs, labels)
     loss, terms = task.loss_sum(trace.outputs, labels)
     return Sums(loss, terms, correct, answers, trace.spikes_per_sample() * samples, samples, steps)

@@ -241,8 +241,8 @@ def _arrays(x: ArrayLike, y: ArrayLike) -> DenseSplit:
     values, labels = np.asarray(x), np.asarray(y)
     if values.dtype.kind not in "biuf":
         raise BrfkitError(f"the input must be numbers (N, T, I), not {values.dtype}")
-    if labels.dtype.kind not in "biu" or (labels.size and labels.min() < 0):
-        raise BrfkitError("the labels must be classes, whole numbers from 0")
+    if labels.dtype.kind not in "biu" or (labels.size and labels.min() < -1):
+        raise BrfkitError("the labels must be classes, whole numbers from 0 (-1: none)")
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise BrfkitError("the input holds values that are not finite")
     return DenseSplit(values, labels.astype(np.int64))

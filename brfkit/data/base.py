@@ -18,12 +18,16 @@ from brfkit.events import Events
 Batch: TypeAlias = "NDArray[Any] | Events"
 """Input of a scan: a dense array [T, B, I], or the events of one; never both."""
 
+IGNORED = -1
+"""Label of a sample or step that counts neither in the loss nor in the accuracy."""
+
 
 class Split(ABC):
     """The samples of one part of a data set, stored compactly; `batch` lays some of them out for a scan.
 
     Attributes:
-        y: int64 [N], one class per sample, or [N, T], one class per step.
+        y: int64 [N], one class per sample, or [N, T], one class per step; -1 is no label: it counts neither in the
+            loss nor in the accuracy.
         groups: int64 [N], who or what a sample comes from (the speaker of a recording), or None where that is not
             known. Samples of one group should not stand on both sides of a validation split; see `holdout`.
     """
@@ -210,6 +214,7 @@ class Request:
         order: int64 [T], step t of the result is step ``order[t]`` of the file; None keeps the order.
         binning: how spike times become steps; None is the data set's own way. For event-based data only.
         limit: how many samples are wanted, so that a reader may stop early; None is all.
+        ignore_unlabelled: give -1 to steps without a label where the published code has a class for them.
     """
 
     root: Path
@@ -217,6 +222,7 @@ class Request:
     order: NDArray[np.int64] | None = None
     binning: Binning | None = None
     limit: int | None = None
+    ignore_unlabelled: bool = False
 
 
 @dataclass(frozen=True)
@@ -242,6 +248,7 @@ class DataSpec:
         events: whether samples are spike trains, which are binned when they are loaded.
         leads: channels that come from one sensor each, such as the leads of an ECG; empty where there is no such order.
         step_seconds: length of a step in seconds, where it is known; of events the binning says it.
+        unlabelled: whether there are steps without a label, which the published code counts as a class.
     """
 
     name: str
@@ -262,6 +269,7 @@ class DataSpec:
     events: bool = False
     leads: tuple[tuple[int, ...], ...] = ()
     step_seconds: float | None = None
+    unlabelled: bool = False
 
     @property
     def classes(self) -> int:

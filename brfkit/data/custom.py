@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brfkit.data.base import Dataset, DataSpec, DenseSplit, Request, Split
+from brfkit.data.base import IGNORED, Dataset, DataSpec, DenseSplit, Request, Split
 from brfkit.data.binning import MAX_STEPS, Binning
 from brfkit.data.eventcache import Binner
 from brfkit.data.validation import holdout
@@ -82,7 +82,7 @@ def _read(arrays: Arrays, path: Path, binning: Binning | None) -> tuple[DataSpec
         channels=shape[1],
         steps=shape[0],
         class_names=names,
-        labels_per_step=parts["train"].y.ndim == 2,
+        labels_per_step=_per_step(arrays, "train"),
         read=_unreadable,
         licence="unknown",
         citation="",
@@ -91,12 +91,18 @@ def _read(arrays: Arrays, path: Path, binning: Binning | None) -> tuple[DataSpec
     for name, part in parts.items():
         if isinstance(part, DenseSplit) and part.x.shape[1:] != shape:
             raise BrfkitError(f"{path}: x_{name} has shape {part.x.shape}, x_train has (N, {shape[0]}, {shape[1]})")
-        if (part.y.ndim == 2) != facts.labels_per_step:
+        if _per_step(arrays, name) != facts.labels_per_step:
             raise BrfkitError(
                 f"{path}: y_{name} has shape {part.y.shape}, y_train {parts['train'].y.shape}; "
                 "labels of one kind are needed"
             )
     return facts, parts
+
+
+def _per_step(arrays: Arrays, part: str) -> bool:
+    """Whether the file has a label for each step, and not one for each sample that padding has spread over steps."""
+    y = arrays.read(f"y_{part}", "integer")
+    return y is not None and y.ndim == 2
 
 
 def _unreadable(request: Request) -> Split:
@@ -113,12 +119,52 @@ def _labels(
         raise BrfkitError(f"{path}: y_{part} has shape {y.shape}; ({samples},) or ({samples}, {steps}) is needed")
     if samples == 0 or y.size == 0:
         raise BrfkitError(f"{path}: the {part} part holds no samples")
-    if y.min() < 0 or y.max() >= MAX_CLASSES:
-        raise BrfkitError(f"{path}: y_{part} holds {y.min()}..{y.max()}; classes are numbered from 0")
+    if y.min() < IGNORED or y.max() >= MAX_CLASSES:
+        raise BrfkitError(
+            f"{path}: y_{part} holds {y.min()}..{y.max()}; classes are numbered from 0, and -1 is no label"
+        )
+    y = y.astype(np.int64)
+    counted = _counted(arrays, path, part, samples, steps)
+    if counted is not None:
+        y = np.where(counted, y[:, None] if y.ndim < counted.ndim else y, IGNORED)
+    if part == "train" and y.max() < 0:
+        raise BrfkitError(f"{path}: no sample of the {part} part has a label that counts")
     groups = arrays.read(f"groups_{part}", "integer", 1)
     if groups is not None and len(groups) != samples:
         raise BrfkitError(f"{path}: groups_{part} has {len(groups)} entries for {samples} samples")
-    return y.astype(np.int64), None if groups is None else groups.astype(np.int64)
+    return y, None if groups is None else groups.astype(np.int64)
+
+
+def _counted(arrays: Arrays, path: Path, part: str, samples: int, steps: int) -> NDArray[np.bool_] | None:
+    """Which samples (N,) or steps (N, T) the mask and the lengths of a part let count; None where it has neither."""
+    mask, lengths = arrays.read(f"mask_{part}", "number"), _lengths(arrays, path, part, samples, steps)
+    counted = None
+    if mask is not None:
+        if mask.shape not in ((samples,), (samples, steps)):
+            raise BrfkitError(
+                f"{path}: mask_{part} has shape {mask.shape}; ({samples},) or ({samples}, {steps}) is needed"
+            )
+        if not np.isin(mask, (0, 1)).all():
+            raise BrfkitError(f"{path}: mask_{part} holds other values than 0 (left out) and 1 (counts)")
+        counted = mask != 0
+    if lengths is not None:
+        inside = np.arange(steps) < lengths[:, None]
+        counted = inside if counted is None else inside & (counted[:, None] if counted.ndim == 1 else counted)
+    return counted
+
+
+def _lengths(arrays: Arrays, path: Path, part: str, samples: int, steps: int) -> NDArray[np.int64] | None:
+    """The steps (N,) of each sample before its padding."""
+    lengths = arrays.read(f"lengths_{part}", "integer", 1)
+    if lengths is None:
+        return None
+    if len(lengths) != samples:
+        raise BrfkitError(f"{path}: lengths_{part} has {len(lengths)} entries for {samples} samples")
+    if samples and (lengths.min() < 1 or lengths.max() > steps):
+        raise BrfkitError(
+            f"{path}: lengths_{part} holds {lengths.min()}..{lengths.max()}; 1 to {steps} steps are possible"
+        )
+    return lengths.astype(np.int64)
 
 
 def _class_names(arrays: Arrays, path: Path, parts: Mapping[str, Split]) -> tuple[str, ...]:
@@ -142,6 +188,9 @@ def _dense(arrays: Arrays, path: Path, part: str) -> DenseSplit | None:
         return None
     if 0 in x.shape:
         raise BrfkitError(f"{path}: x_{part} has shape {x.shape}; (samples, steps, channels) is needed, none of them 0")
+    lengths = _lengths(arrays, path, part, len(x), x.shape[1])
+    if lengths is not None:  # whatever stands in the padding, it is silence
+        x = np.where((np.arange(x.shape[1]) < lengths[:, None])[..., None], x, x.dtype.type(0))
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         raise BrfkitError(f"{path}: x_{part} holds values that are not finite")
     if x.shape[1] > MAX_STEPS or x.shape[2] > MAX_CHANNELS:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brfkit.data.base import DataFile, DataSpec, DenseSplit, Request
+from brfkit.data.base import IGNORED, DataFile, DataSpec, DenseSplit, Request
 from brfkit.data.files import locate
 from brfkit.data.formats.mat5 import read_arrays
 from brfkit.errors import BrfkitError
@@ -24,14 +24,15 @@ _MD5 = {"train": "39790ebc28587c94a2245fae7475e6f2", "test": "4deb6d02f9dae171ad
 
 def _read(request: Request) -> DenseSplit:
     file = next(f for f in ECG.files if f.split == request.split)
-    return read_ecg(locate(request.root / "ecg", file, ECG.name))
+    return read_ecg(locate(request.root / "ecg", file, ECG.name), request.ignore_unlabelled)
 
 
-def read_ecg(path: Path) -> DenseSplit:
+def read_ecg(path: Path, ignore_unlabelled: bool = False) -> DenseSplit:
     """One of the two published MAT files.
 
     Args:
         path: MAT file with `x` (N, 1301, 4), values -1, 0, 1, and `y` (N, 1301, 6), one-hot per step.
+        ignore_unlabelled: whether a step without any label gets -1, which leaves it out of loss and accuracy.
 
     Returns:
         int8 x [N, 1300, 4] and int64 y [N, 1300]: the last step, a filler, is dropped. A step without any label
@@ -53,7 +54,10 @@ def read_ecg(path: Path) -> DenseSplit:
     if (labels.astype(np.int8).sum(-1) > 1).any():
         raise BrfkitError(f"{path}: y is not one-hot, a step has more than one label")
     events = np.ascontiguousarray(x[:, :STEPS], np.int8)
-    return DenseSplit(events, np.ascontiguousarray(labels.argmax(-1), np.int64))
+    classes_of = np.ascontiguousarray(labels.argmax(-1), np.int64)
+    if ignore_unlabelled:
+        classes_of[~labels.any(-1)] = IGNORED
+    return DenseSplit(events, classes_of)
 
 
 def _only(array: NDArray[Any], allowed: tuple[int, ...], name: str, path: Path) -> None:
@@ -89,6 +93,7 @@ ECG = DataSpec(
     ),
     samples={"train": 618, "test": 141},
     leads=((0, 1), (2, 3)),
+    unlabelled=True,
 )
 
 SPECS = {ECG.name: ECG}

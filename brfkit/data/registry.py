@@ -71,6 +71,7 @@ def load(
     binning: str | Binning | None = None,
     test_fraction: float | None = None,
     audio: AudioSettings | None = None,
+    ignore_unlabelled: bool = False,
 ) -> Dataset:
     """Reads a data set, or generates it.
 
@@ -88,6 +89,8 @@ def load(
         test_fraction: share of the training samples of one's own data that become the test part, where there is none.
             The draw is always the same.
         audio: front end and test part of a folder of recordings; None takes MFCC. For such a folder only.
+        ignore_unlabelled: give the steps of ECG-QTDB without a label the label -1, which leaves them out of loss and
+            accuracy, where the published code takes class P.
 
     Raises:
         BrfkitError: an unknown name or split, a limit below 1, a permutation, binning or test fraction that is none or
@@ -101,6 +104,8 @@ def load(
     if is_path(name):
         if permutation is not None:
             raise BrfkitError(f"{name} takes no permutation; psmnist does")
+        if ignore_unlabelled:
+            raise BrfkitError(f"{name}: ignore_unlabelled belongs to ecg; in a file, -1 is no label")
         path = Path(name).expanduser()
         if is_folder(path):
             return _limited(_recordings(path, splits, chosen, test_fraction, audio), limits)
@@ -119,9 +124,13 @@ def load(
         raise BrfkitError(f"data set {name} takes no binning, it is not made of events; shd is")
     if test_fraction is not None:
         raise BrfkitError(f"data set {name} has a test part, so no test fraction can be drawn")
+    if ignore_unlabelled and not facts.unlabelled:
+        raise BrfkitError(f"data set {name} has no steps without a label; ignore_unlabelled belongs to ecg")
     order = time_permutation(permutation, seed, facts.steps) if facts.permuted else None
     root = data_folder(data_dir)
-    loaded = {split: facts.read(Request(root, split, order, chosen, limits.get(split))) for split in splits}
+    loaded = {
+        split: facts.read(Request(root, split, order, chosen, limits.get(split), ignore_unlabelled)) for split in splits
+    }
     if facts.events:
         facts, chosen = _binned_facts(facts, loaded, chosen or NAMED["full"])
     return _limited(Dataset(facts, loaded, order, chosen), limits)

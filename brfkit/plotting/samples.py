@@ -60,8 +60,9 @@ def figure(data: Dataset, *, split: str = "test", samples: Sequence[int] = (0, 1
 def _title(data: Dataset, split: str, n: int) -> str:
     part = data.split(split)
     words = [f"{split} {n}"]
-    if part.y.ndim == 1:
-        words.append(f"“{data.class_names[int(part.y[n])]}”")
+    if not data.labels_per_step:
+        label = int(part.y[n].max())  # of a padded sample it stands at every step before the padding
+        words.append(f"“{data.class_names[label]}”" if label >= 0 else "no label")
     if part.groups is not None:
         words.append(f"{'speaker' if data.name in ('shd', 'ssc') else 'group'} {int(part.groups[n])}")
     return ", ".join(words)

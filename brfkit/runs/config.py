@@ -21,7 +21,7 @@ from brfkit.neurons import NEURONS, Init
 from brfkit.runs.layers import LayerConfig
 from brfkit.runs.settings import check_section, setting
 from brfkit.runs.values import init_values, section_values, suggest
-from brfkit.task import Task
+from brfkit.task import MEAN, OVER_TIME, Task
 
 OPTIMIZERS = ("adam", "adamw", "radam", "nadam", "adamax", "rmsprop", "sgd", "adagrad")
 LSTM = "lstm"
@@ -69,6 +69,9 @@ class DataConfig:
     bin_align: bool | None = setting(None, "Event data: whether a recording begins with its first spike.")
     time_unit: str | None = setting(
         None, "Event data: unit of the times in the file.  [default: s]", DATA, choices=("s", "ms", "us")
+    )
+    ignore_unlabelled: bool = setting(
+        False, "ECG: leave steps without a label out of loss and accuracy, not counted as P as published.", DATA
     )
     test_fraction: float | None = setting(
         None, "Custom data set without a test part: share of its samples that becomes one.", DATA,
@@ -321,8 +324,9 @@ class Config:
             raise BrfkitError(f"training.gradient_precision {training.gradient_precision} is not for the LSTM")
         if training.tbptt is not None and training.accumulate > 1:
             raise BrfkitError("training.accumulate does not go with tbptt, which takes a step after every window")
-        if training.tbptt is not None and self.task.loss_on == "mean":
-            raise BrfkitError("a loss on the mean output needs the whole sequence; leave tbptt out")
+        if training.tbptt is not None and self.task.loss_on in OVER_TIME:
+            what = "mean" if self.task.loss_on == MEAN else "largest"
+            raise BrfkitError(f"a loss on the {what} output needs the whole sequence; leave tbptt out")
 
     def to_dict(self) -> dict[str, Any]:
         """Sections of plain JSON values; :meth:`from_dict` takes them back."""

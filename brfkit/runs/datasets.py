@@ -76,6 +76,7 @@ def load_dataset(
         binning=get_binning(data),
         test_fraction=data.test_fraction,
         audio=get_audio(data),
+        ignore_unlabelled=data.ignore_unlabelled,
     )
 
 

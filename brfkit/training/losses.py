@@ -6,33 +6,52 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from brfkit.task import LAST, MEAN, Task
+from brfkit.task import LAST, MAX, MEAN, Task
 
 
 def _rows(task: Task, outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Outputs [R, O] that the loss is taken on, and their labels [R]."""
     kept = outputs[task.skip_steps :]
+    if not task.plain(labels.numpy(), task.loss_on):
+        return _counted_rows(task, kept, labels.numpy(), len(outputs))
     per_step = labels[task.skip_steps :] if labels.ndim == 2 else None
     if task.loss_on == LAST:
         return kept[-1], labels if per_step is None else per_step[-1]
     if task.loss_on == MEAN:
         return kept.mean(0), labels
+    if task.loss_on == MAX:
+        return kept.max(0).values, labels
     wanted = labels.expand(kept.shape[:2]) if per_step is None else per_step
     return kept.reshape(-1, kept.shape[-1]), wanted.reshape(-1)
 
 
+def _counted_rows(task: Task, kept: Tensor, labels: NDArray[np.int64], steps: int) -> tuple[Tensor, Tensor]:
+    """The rows of `kept` [T', B, O] that count where some labels are left out, and their labels."""
+    found = task.counted(labels, task.loss_on, steps)
+    columns, wanted = torch.from_numpy(found.columns), torch.from_numpy(np.ascontiguousarray(found.labels))
+    if found.steps is not None:
+        return kept[torch.from_numpy(found.steps), columns], wanted
+    chosen = kept[:, columns]
+    if task.loss_on == MEAN:
+        return (chosen * torch.from_numpy(found.shares)[..., None].to(kept.dtype)).sum(0), wanted
+    left_out = torch.from_numpy(~found.present)[..., None]  # type: ignore[operator]
+    return chosen.masked_fill(left_out, -torch.inf).max(0).values, wanted
+
+
 def task_loss(task: Task, outputs: Tensor, labels: Tensor) -> Tensor:
-    """Mean negative log-likelihood of log-softmax.
+    """Mean negative log-likelihood of log-softmax over the labelled outputs; 0 where there is none.
 
     Args:
         task: which outputs count.
         outputs: [T, B, O].
-        labels: int64 [B] or [T, B].
+        labels: int64 [B] or [T, B]; -1 is left out.
     """
-    return cross_entropy(*_rows(task, outputs, labels))
+    rows, wanted = _rows(task, outputs, labels)
+    return cross_entropy(rows, wanted) if len(rows) else outputs.sum() * 0.0
 
 
 class _MeanLikelihood(torch.autograd.Function):
@@ -56,5 +75,8 @@ class _MeanLikelihood(torch.autograd.Function):
 
 def fused_task_loss(task: Task, outputs: Tensor, labels: Tensor, threads: int = 1) -> tuple[Tensor, int]:
     """:func:`task_loss` for CPU tensors in one fused pass, and the number of rows that are classified rightly."""
-    loss, correct = _MeanLikelihood.apply(*_rows(task, outputs, labels), threads)
+    rows, wanted = _rows(task, outputs, labels)
+    if not len(rows):
+        return outputs.sum() * 0.0, 0
+    loss, correct = _MeanLikelihood.apply(rows, wanted, threads)
     return loss, int(correct)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brfkit.evaluation import Sums
-from brfkit.task import EVERY, Task
+from brfkit.task import EVERY, Task, any_ignored, sample_count
 
 
 class Totals(Sums):
@@ -21,8 +21,8 @@ class Totals(Sums):
             labels: [B] or [T, B].
             right: rightly classified rows of the loss, which are the answers where both are taken alike.
         """
-        samples = labels.shape[-1]
-        if len(outputs) == 1 and task.loss_on == task.accuracy_from:
+        samples = sample_count(labels)
+        if len(outputs) == 1 and task.loss_on == task.accuracy_from and not any_ignored(labels):
             kept = outputs[0].shape[0] - task.skip_steps
             correct, answers = right, samples * (kept if task.loss_on == EVERY else 1)
         else:

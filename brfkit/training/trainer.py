@@ -24,7 +24,7 @@ from brfkit.nn.network import NetworkModule
 from brfkit.runs.config import Config
 from brfkit.runs.datasets import split_validation
 from brfkit.runs.metrics import TEST, TRAIN, VALIDATION, Row
-from brfkit.task import Task
+from brfkit.task import Task, any_ignored, sample_count
 from brfkit.training.augment import Augmentation
 from brfkit.training.averaging import WeightAverage, pack, unpack
 from brfkit.training.distributed import World
@@ -83,6 +83,7 @@ class Trainer:
     ) -> None:
         self.config = config
         self.network = network
+        self.steps = dataset.steps
         self.backend = backend = backend.with_gradient_precision(config.training.gradient_precision)
         self.world = world or World()
         self.task: Task = config.task
@@ -94,6 +95,7 @@ class Trainer:
         if training.stop_accuracy is not None and self.validation_split is None:
             raise BrfkitError("training.stop_accuracy needs validation samples; give a larger data.validation_fraction")
         self.test_split = dataset.test
+        self.masked = any_ignored(self.train_split.y)
         self.augmentation = Augmentation.of(training, dataset)
         self.module = self._make_module(weights)
         self.optimizer = make_optimizer(training, self.module.parameters())
@@ -158,7 +160,7 @@ class Trainer:
             lost = None
             if training.spike_dropout:
                 lost = drop_spikes(chosen, training.spike_dropout, training.seed, self.epoch)
-            size = len(order[first // together * together : first // together * together + together])
+            size = self._size(order[first // together * together : first // together * together + together])
             last = (batch + 1) % training.accumulate == 0 or batch + 1 == self.steps_per_epoch
             self.train_batch(x, labels, batch, sums, size, first % together == 0, last, lost)
             if step_done is not None:
@@ -190,13 +192,14 @@ class Trainer:
             labels: [B] or [T, B].
             batch: its number, for messages.
             sums: are added to.
-            size: samples that the step is taken over: more than B where gradients are accumulated or processes share
-                the batch.
+            size: samples that the step is taken over (terms of the loss, where some labels are left out): more than B
+                where gradients are accumulated or processes share the batch.
             opens, closes: whether gradients start from 0, and whether the optimiser takes its step.
             lost: which spikes of these samples are dropped.
         """
-        samples = labels.shape[-1]
-        share = 1.0 if size is None else samples / size
+        samples = sample_count(labels)
+        steps = x.steps if isinstance(x, Events) else x.shape[0]
+        share = 1.0 if not size else self._weight(self.task, labels, steps) / size
         outputs: list[NDArray] = []
         right = 0
         dtype = np.dtype(self.config.training.dtype)
@@ -213,6 +216,15 @@ class Trainer:
         if samples:
             sums.count(self.task, outputs, labels, right)
 
+    def _size(self, chosen: NDArray[np.int64]) -> int:
+        """What the weights of all batches of `chosen` samples add up to."""
+        y = self.train_split.y
+        return self._weight(self.task, y[chosen].T, self.steps) if self.masked else len(chosen)
+
+    def _weight(self, task: Task, labels: NDArray[np.int64], steps: int) -> int:
+        """Weight of the mean loss of a batch among others: its samples, or its terms where they differ."""
+        return task.terms(labels, steps) if self.masked else sample_count(labels)
+
     def _learn(self, window: Window, batch: int, share: float, sums: Totals) -> tuple[NDArray, float, int]:
         """Forward and back through one window; outputs, loss and rightly classified rows."""
         samples = window.samples
@@ -225,8 +237,9 @@ class Trainer:
             raise self._diverged(batch, "the loss")
         whole = task_loss if price is None else task_loss + price
         (whole if share == 1.0 else whole * share).backward()
-        sums.loss += loss * samples
-        sums.terms += samples
+        weight = self._weight(task, window.labels, len(out))
+        sums.loss += loss * weight
+        sums.terms += weight
         sums.spikes += spikes * samples
         return out.detach().numpy(), loss, right
 

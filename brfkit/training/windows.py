@@ -12,6 +12,7 @@ from torch import Tensor
 
 from brfkit.backends.spike_mask import SpikeMask
 from brfkit.events import Events
+from brfkit.task import sample_count
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Window:
 
     @property
     def samples(self) -> int:
-        return int(self.labels.shape[-1])
+        return sample_count(self.labels)
 
 
 def windows(

@@ -155,7 +155,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "label steps": (dense(y_train=np.zeros((6, 4), int)), r"y_train has shape \(6, 4\)"),
     "unlike labels": (dense(y_train=np.zeros((6, 5), int)), r"y_test has shape \(3,\), y_train \(6, 5\)"),
     "float labels": (dense(y_train=np.zeros(6)), "y_train holds float64, integers"),
-    "negative label": (dense(y_train=np.full(6, -1)), r"y_train holds -1\.\.-1"),
+    "negative label": (dense(y_train=np.full(6, -2)), r"y_train holds -2\.\.-2"),
     "huge label": (dense(y_train=np.full(6, 1 << 40)), "classes are numbered from 0"),
     "unlike steps": (dense(x_test=np.zeros((3, 4, 2))), r"x_test has shape \(3, 4, 2\), x_train has \(N, 5, 2\)"),
     "more classes than labels": (

@@ -13,7 +13,7 @@ from brfkit.data import Split
 from brfkit.errors import BrfkitError
 from brfkit.evaluation import BATCH_SIZE, batches
 from brfkit.network import Network
-from brfkit.task import LAST, MEAN, Task
+from brfkit.task import MEAN, Task
 
 Vector = NDArray[np.float64]
 
@@ -38,24 +38,26 @@ class HessianSpectrum:
 def output_gradient(task: Task, outputs: NDArray, labels: NDArray[np.int64]) -> NDArray:
     """Gradient of the summed loss of :meth:`Task.loss_sum` with respect to the outputs [T, B, O]."""
     kept = outputs[task.skip_steps :].astype(np.float64)
-    if task.loss_on == LAST:
-        kept = kept[-1:]
+    found = task.counted(labels, task.loss_on, len(outputs))
+    if found.steps is not None:
+        rows = kept[found.steps, found.columns]
     elif task.loss_on == MEAN:
-        kept = kept.mean(0, keepdims=True)
-    wanted = labels
-    if labels.ndim == 2:
-        wanted = labels[-1:] if task.loss_on == LAST else labels[task.skip_steps :]
-    wanted = np.broadcast_to(wanted, kept.shape[:2])
-    slope = np.exp(kept - kept.max(-1, keepdims=True))
-    slope /= slope.sum(-1, keepdims=True)
-    np.put_along_axis(slope, wanted[..., None], np.take_along_axis(slope, wanted[..., None], -1) - 1, -1)
-    grad = np.zeros(outputs.shape)
-    if task.loss_on == LAST:
-        grad[-1:] = slope
-    elif task.loss_on == MEAN:
-        grad[task.skip_steps :] = slope / (len(outputs) - task.skip_steps)
+        rows = np.einsum("tro,tr->ro", kept[:, found.columns], found.shares)
     else:
-        grad[task.skip_steps :] = slope
+        shown = np.where(found.present[..., None], kept[:, found.columns], -np.inf)  # type: ignore[index]
+        rows = shown.max(0, initial=-np.inf)
+    slope = np.exp(rows - rows.max(-1, keepdims=True))
+    slope /= slope.sum(-1, keepdims=True)
+    slope[np.arange(len(slope)), found.labels] -= 1
+    grad = np.zeros(outputs.shape)
+    behind = grad[task.skip_steps :]
+    if found.steps is not None:
+        behind[found.steps, found.columns] = slope
+    elif task.loss_on == MEAN:
+        behind[:, found.columns] = found.shares[..., None] * slope
+    else:
+        highest = shown.argmax(0)  # [R, O]
+        behind[highest, found.columns[:, None], np.arange(outputs.shape[2])] = slope
     return grad.astype(outputs.dtype)
 
 

@@ -16,7 +16,6 @@ from brfkit.evaluation import evaluate
 from brfkit.io.atomic import PathLike, atomic_write
 from brfkit.runs.config import LSTM
 from brfkit.setups import DataLike, Setup, SetupOptions, set_up
-from brfkit.task import LAST
 from brfkit.trained import NetworkLike
 
 if TYPE_CHECKING:
@@ -179,7 +178,7 @@ def most_frequent(setup: Setup) -> float:
     """Accuracy (%) of always answering the most frequent class, over the answers that the task counts."""
     labels = setup.split.y
     if labels.ndim == 2:  # [N, T]
-        labels = labels[:, -1] if setup.task.accuracy_from == LAST else labels[:, setup.task.skip_steps :]
+        labels = setup.task.counted(labels.T, setup.task.accuracy_from, labels.shape[1]).labels
     counted = labels[labels >= 0]
     return 100.0 * float(np.bincount(counted).max()) / counted.size if counted.size else 0.0
 

@@ -232,18 +232,13 @@ def _count(setup: Setup, progress: Callable[[int, int], None] | None) -> _Counts
         x, labels = setup.split.batch(np.arange(first, min(first + BATCH, total)), dtype)
         trace = setup.backend.scan(network, setup.weights, x, record=record)
         steps, batch = trace.outputs.shape[:2]
-        task.check(steps, labels.ndim == 2)
-        predicted = task.predictions(trace.outputs)
-        right = (
-            labels if predicted.ndim == labels.ndim == 1 else np.broadcast_to(labels, (steps, batch))[task.skip_steps :]
-        )
-        if predicted.ndim == 1 and labels.ndim == 2:
-            right = labels[-1]
-        np.add.at(counts.confusion, (right.ravel(), predicted.ravel()), 1)
+        task.check_labels(steps, labels)
+        np.add.at(counts.confusion, task.answers(trace.outputs, labels), 1)
         value, terms = task.loss_sum(trace.outputs, labels)
         counts.loss, counts.terms = counts.loss + value, counts.terms + terms
         counts.spikes += trace.spikes_per_sample() * batch
-        one_hot = np.eye(network.outputs)[np.broadcast_to(labels, (steps, batch))]  # [T, B, C]
+        shown = np.broadcast_to(labels, (steps, batch))
+        one_hot = np.eye(network.outputs)[shown] * (shown >= 0)[..., None]  # [T, B, C]
         counts.steps_of += one_hot.sum((0, 1))
         for layer in network.spiking_layers:
             z = trace.records[f"{layer.name}.z"]
