@@ -18,6 +18,7 @@ from brfkit.nn.function import run
 from brfkit.nn.layers import NeuronLayer
 from brfkit.nn.network import NetworkModule
 from brfkit.nn.plan import Plan, key_of
+from brfkit.simulation.calibration import search_gain
 
 RATE = 0.02  # spikes per neuron and step
 GAINS = (1e-4, 1e6)
@@ -111,7 +112,7 @@ def _layer(
                 z = states["z"] if rows == 1 else states["z"][row]
                 return float(z.mean(dtype=torch.float64)) if z.numel() else 0.0
 
-            gain, found = search(measure, rate, f"{type(module).__name__}{f' {name}' if name else ''}")
+            gain, found = _search(measure, rate, f"{type(module).__name__}{f' {name}' if name else ''}")
             done.append(Calibrated(name + suffix, gain, found))
     finally:
         module.return_state, module.return_states, module._watch.open = before
@@ -132,7 +133,7 @@ def _network(module: NetworkModule, name: str, x: Any, rate: float) -> list[Cali
             return float(z.mean(dtype=torch.float64)) if z.numel() else 0.0
 
         label = f"{name}.{layer.name}".lstrip(".")
-        gain, found = search(measure, rate, label)
+        gain, found = _search(measure, rate, label)
         done.append(Calibrated(label, gain, found))
     return done
 
@@ -150,25 +151,19 @@ def scale_for_noise(network: Network, weights: Weights, rate: float = RATE) -> N
             trace = backend.scan(network, weights, noise)
             return float(trace.spike_counts[name].sum()) / (NOISE_STEPS * NOISE_BATCH * network.layers[0].units)
 
-        search(measure, rate, layer.neuron)
+        _search(measure, rate, layer.neuron)
 
 
-def search(measure: Callable[[float], float], rate: float, name: str) -> tuple[float, float]:
-    """The gain, by bisection of its logarithm, whose rate is closest to the one wanted; it is measured last."""
-    low, high = (float(np.log(g)) for g in GAINS)
-    tried: dict[float, float] = {}
-    gain = 1.0
-    for _ in range(SEARCH_STEPS):
-        tried[gain] = found = measure(gain)
-        if abs(found - rate) <= 0.05 * rate:
-            break
-        if found < rate:
-            low = float(np.log(gain))
-        else:
-            high = float(np.log(gain))
-        gain = float(np.exp(0.5 * (low + high)))
-    best = min(tried, key=lambda g: abs(tried[g] - rate))
-    if not any(tried.values()):
+def _search(measure: Callable[[float], float], rate: float, name: str) -> tuple[float, float]:
+    """The gain whose rate is closest to the one wanted, and that rate; it is measured last."""
+    rates: list[float] = []
+
+    def recorded(gain: float) -> float:
+        rates.append(measure(gain))
+        return rates[-1]
+
+    gain, _ = search_gain(recorded, rate, gains=GAINS, steps=SEARCH_STEPS)
+    if not any(rates):
         measure(1.0)
         raise BrfkitError(f"{name} gives no spike however large its input weights are; is its input all zeros?")
-    return best, measure(best)
+    return gain, measure(gain)
