@@ -43,13 +43,13 @@ class World:
         return World(dist.get_rank(), dist.get_world_size())
 
     @property
-    def first(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this is the process that measures and writes."""
         return self.rank == 0
 
-    def part(self, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
-        """What this process takes of the samples of a batch; with more processes than samples, some take none."""
-        return chosen if self.size == 1 else np.array_split(chosen, self.size)[self.rank]
+    def shard(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The samples of a batch that this process computes; with more processes than samples, some have none."""
+        return samples if self.size == 1 else np.array_split(samples, self.size)[self.rank]
 
     def sum_gradients(self, parameters: Iterable[torch.nn.Parameter], loss: float) -> float:
         """Add up gradients, in place, and the loss over all processes; returns the loss."""
@@ -72,8 +72,8 @@ class World:
         dist.all_reduce(summed)
         return [float(v) for v in summed]
 
-    def share(self, value: Any) -> Any:
-        """What the first process has, in all of them; the others wait for it."""
+    def broadcast(self, value: Any) -> Any:
+        """The value of the main process, in all processes; the others wait for it."""
         if self.size == 1:
             return value
         box = [value]

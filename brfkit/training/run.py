@@ -146,7 +146,7 @@ def train(
         force: overwrite a run that is there.
         observer: is told about progress.
         stop: asked after every epoch; True ends the run early as if its epochs were over.
-        world: the processes that share the work; the first of them writes.
+        world: the processes that share the work; the main process writes.
         picture: draws ``learning_curve.png``; None leaves it out.
 
     Raises:
@@ -163,16 +163,16 @@ def train(
     trainer, origin = make_trainer(config, dataset, backend, world, resume and bool(folder.resumable()))
     too_short = period_note(trainer.network, trainer.module.weights(), dataset.steps)
     notes += [] if too_short is None else [too_short]
-    if world.first:
+    if world.is_main:
         for note in notes:
             log.warning("%s", note)
-    with folder.lock() if world.first else nullcontext():
-        if world.first:  # not before the data are there
+    with folder.lock() if world.is_main else nullcontext():
+        if world.is_main:  # not before the data are there
             folder.prepare(resume, force)
             if not folder.has(PROVENANCE):
                 found = collect(dataset, trainer.network.parameter_count(), trainer.backend.name)
                 folder.write_provenance(found | origin)
-        world.share(None)
+        world.broadcast(None)
         epochs = _Epochs(folder, dataset, trainer, observer or Silent(), picture)
         epochs.notes = notes
         if resume:
@@ -180,7 +180,7 @@ def train(
         with _quiet_collector(), one_torch_thread() if trainer.backend.capabilities.own_threads else nullcontext():
             diverged = epochs.go(stop or (lambda: False))
             run = epochs.run(time.perf_counter() - started, diverged)
-        if world.first:
+        if world.is_main:
             accuracy = config.training.stop_accuracy
             if accuracy is not None and diverged is None and stop_epoch(epochs.rows, accuracy) is None:
                 log.warning("no epoch reached a validation accuracy of %g %%", accuracy)
@@ -256,7 +256,7 @@ class _Epochs:
     ) -> None:
         self.folder, self.config, self.dataset = folder, folder.config, dataset
         self.trainer, self.observer, self.picture = trainer, observer, picture
-        self.writes = trainer.world.first
+        self.writes = trainer.world.is_main
         self.rows: list[Row] = []
         self.notes: list[str] = []
         self.saved = 0  # rows that the last checkpoint holds

@@ -121,7 +121,7 @@ class Trainer:
 
     def measure(self) -> list[Row]:
         """Validation and test figures of :meth:`weights`."""
-        return self.world.share(self._measure() if self.world.first else [])
+        return self.world.broadcast(self._measure() if self.world.is_main else [])
 
     def _measure(self) -> list[Row]:
         rows = []
@@ -151,7 +151,7 @@ class Trainer:
         for batch in range(self.steps_per_epoch):
             first = batch * training.batch_size
             whole = order[first : first + training.batch_size]
-            chosen = self.world.part(whole)
+            chosen = self.world.shard(whole)
             x, labels = self.train_split.batch(chosen, np.dtype(training.dtype))
             if self.augmentation is not None and len(chosen):
                 x, labels = self.augmentation.apply(x, labels, chosen, training.seed, self.epoch)

@@ -115,14 +115,14 @@ def _train(options: dict[str, Any], seed_given: bool) -> None:
         _report_plan(config, backend, options)
         return
     world = World.from_environment()
-    folder = Path(options["run_dir"] or world.share(str(new_folder(config)) if world.first else None))
+    folder = Path(options["run_dir"] or world.broadcast(str(new_folder(config)) if world.is_main else None))
     options["run_dir"] = str(folder)
     force = options["force"]
-    if options["resume"] and world.first:
+    if options["resume"] and world.is_main:
         _check_resumable(config, folder, options["seeds"])
 
     def run_one(settings: Any, run_dir: Path, resume: bool) -> dict[str, Any]:
-        observer = TrainingProgress() if world.first else None
+        observer = TrainingProgress() if world.is_main else None
         places = {"data_dir": options["data_dir"], "observer": observer, "world": world, "picture": learning_curve}
         try:
             return train(settings, run_dir, backend, resume=resume, force=force, **places).to_dict()
@@ -137,7 +137,7 @@ def _train(options: dict[str, Any], seed_given: bool) -> None:
             result = run_one(config, folder, options["resume"])
     finally:
         world.close()
-    if not world.first:
+    if not world.is_main:
         return
     if options["as_json"]:
         print_json(result)
@@ -185,14 +185,14 @@ def _several(config: Any, folder: Path, options: dict[str, Any], run_one: Any, w
     seeds = options["seeds"]
 
     def announced(settings: Any, run_dir: Path, resume: bool) -> dict[str, Any]:
-        if world.first:
+        if world.is_main:
             say(f"seed {settings.training.seed}: {run_dir}", err=True)
         return run_one(settings, run_dir, resume)
 
     how = {name: options[name] for name in ("resume", "force")}
-    results = run_seeds(config, folder, seeds, announced, check=world.first, **how)
+    results = run_seeds(config, folder, seeds, announced, check=world.is_main, **how)
     summary = summarise(folder, seeds, results)
-    if world.first:
+    if world.is_main:
         write_summary(folder, summary)
     return summary
 
