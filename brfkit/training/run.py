@@ -35,7 +35,7 @@ from brfkit.training.distributed import World
 from brfkit.training.divergence import DivergedError
 from brfkit.training.initial import initialise_from_data, period_note, silence_note, starting_weights
 from brfkit.training.lstm import LstmTrainer, build_lstm
-from brfkit.training.tensorboard import Board
+from brfkit.training.tensorboard import TensorBoardLogger
 from brfkit.training.trainer import Trainer, one_torch_thread
 
 log = logging.getLogger(__name__)
@@ -303,22 +303,22 @@ class _Epochs:
     def go(self, stop: Callable[[], bool]) -> str | None:
         """All epochs that are left; returns what diverged, if anything."""
         trainer, epochs = self.trainer, self.config.training.epochs
-        board = Board(self.folder.path, trainer.epoch) if self.writes else None
+        logger = TensorBoardLogger(self.folder.path, trainer.epoch) if self.writes else None
         self.observer.started(trainer, trainer.epoch, epochs)
         try:
             if not self.rows:
-                self._finish_epoch(trainer.measure(), board)
+                self._finish_epoch(trainer.measure(), logger)
                 self._warn_of_silence()
             while trainer.epoch < epochs and self._enough() is None and not stop():
                 row = trainer.train_epoch(self.observer.step)
-                self._finish_epoch([row, *trainer.measure()], board)
+                self._finish_epoch([row, *trainer.measure()], logger)
         except DivergedError as error:
             text = f"{error}; the last good checkpoint is {self.folder / LAST}, of epoch {self.rows[-1].epoch}"
             log.warning("%s", text)
             return text
         finally:
-            if board is not None:
-                board.close()
+            if logger is not None:
+                logger.close()
             if self.saved and self.writes:
                 # An interrupt may have come after an epoch was measured and before it was saved: it will be run again.
                 self.rows = self.rows[: self.saved]
@@ -347,12 +347,12 @@ class _Epochs:
     def _best(self) -> int:
         return best_epoch(self.rows, self.config.training.stop_accuracy)
 
-    def _finish_epoch(self, rows: list[Row], board: Board | None) -> None:
+    def _finish_epoch(self, rows: list[Row], logger: TensorBoardLogger | None) -> None:
         self.rows += rows
         best = self._best()
-        if board is not None:
+        if logger is not None:
             self._write(best)
-            board.add(rows)
+            logger.add(rows)
         self.observer.epoch(rows, best)
 
     def _write(self, best: int) -> None:

@@ -10,7 +10,7 @@ from brfkit.runs.metrics import Row
 log = logging.getLogger(__name__)
 
 
-class Board:
+class TensorBoardLogger:
     """Writes event files; steps that a resumed run repeats replace the old ones."""
 
     def __init__(self, folder: Path, epoch: int) -> None:
