@@ -1,4 +1,4 @@
-"""A user's own data: dense arrays or events in one ``.npz`` or HDF5 file. The format is described in docs/data.md."""
+"""A user's own data: dense arrays, events or series in files. The formats are described in docs/data.md."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from brfkit.data.base import IGNORED, Dataset, DataSpec, DenseSplit, Request, Split
 from brfkit.data.binning import MAX_STEPS, Binning
 from brfkit.data.eventcache import Binner
+from brfkit.data.formats.named import open_named
 from brfkit.data.validation import holdout
 from brfkit.errors import BrfkitError
-from brfkit.io.arrays import Arrays, open_arrays
+from brfkit.io.arrays import Arrays
 from brfkit.io.hdf5 import texts
 
 MAX_CLASSES = 100_000
@@ -37,7 +38,7 @@ def load_own(
         BrfkitError: the file cannot be read, lacks something or contradicts itself; a binning for dense data; a split
             that is not there; a test fraction for data that have a test part.
     """
-    with open_arrays(path) as arrays:
+    with open_named(path) as arrays:
         facts, parts = _read(arrays, path, binning)
     if not facts.events and binning is not None:
         raise BrfkitError(f"{path} holds dense arrays, which take no binning")
@@ -242,9 +243,11 @@ def _complete(binning: Binning, arrays: Arrays, path: Path, latest: float) -> Bi
     if binning.steps is not None:
         return binning
     # A spike on the last edge needs the bin behind it.
-    needed = latest / binning.width + 1
+    needed = latest / binning.file_width + 1
     if not needed <= MAX_STEPS:
-        raise BrfkitError(f"{path}: the last spike at {latest:g} needs more than {MAX_STEPS} bins of {binning.width:g}")
+        raise BrfkitError(
+            f"{path}: the last spike at {latest:g} needs more than {MAX_STEPS} bins of {binning.file_width:g}"
+        )
     return replace(binning, steps=int(needed + 1e-9))
 
 

@@ -18,7 +18,7 @@ from brfkit.io.npy import KINDS, read_npy
 from brfkit.io.packing import check_ratio
 from brfkit.io.streams import one_line, open_file
 
-SUFFIXES = (".npz", ".h5", ".hdf5")
+SUFFIXES = (".npz", ".h5", ".hdf5", ".ts", ".csv")
 
 
 def is_path(name: str) -> bool:

@@ -44,7 +44,9 @@ TOPICS = (DATA, NETWORK, OPTIMISATION, STOPPING, REGULARISATION, AUGMENTATION, R
 class DataConfig:
     """What to train on."""
 
-    dataset: str = setting("tones", "ecg, smnist, psmnist, shd, …, tones (embedded), or a file.", DATA)
+    dataset: str = setting(
+        "tones", "ecg, smnist, psmnist, shd, …, tones (embedded), a file, or a folder of recordings.", DATA
+    )
     validation: str = setting(
         "random", "What is kept for validation: samples, or blocks of neighbours, or speakers.", STOPPING,
         choices=VALIDATIONS,

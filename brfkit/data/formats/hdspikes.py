@@ -51,14 +51,14 @@ _READ_AT_ONCE = 1 << 26  # bytes
 _MAX_LOST = 0.01
 
 
-def read_hdspikes(path: Path, channels: int, classes: int) -> Iterator[Labels | Chunk]:
+def read_hdspikes(path: Path, channels: int, classes: int | None) -> Iterator[Labels | Chunk]:
     """Reads a file in the layout of SHD: first its `Labels`, then its spikes, some recordings at a time.
 
     Args:
         path: HDF5 file with ``spikes/times`` (variable-length floats, seconds), ``spikes/units`` (variable-length
             integers), ``labels`` and, if known, ``extra/speaker`` and ``extra/keys``.
         channels: units are in ``range(channels)``.
-        classes: labels are in ``range(classes)``.
+        classes: labels are in ``range(classes)``; None takes as many as the file names or has labels.
 
     Spikes whose time is not finite are dropped, as some published files have them.
 
@@ -93,18 +93,20 @@ def read_hdspikes(path: Path, channels: int, classes: int) -> Iterator[Labels | 
             raise BrfkitError(f"{path}: {dropped} of {kept + dropped} spikes have no finite time; is the file damaged?")
 
 
-def _labels(file: h5py.File, path: Path, classes: int) -> Labels:
+def _labels(file: h5py.File, path: Path, classes: int | None) -> Labels:
     y = read_array(file, "labels", path, "integer", 1)
     if y is None:
         raise BrfkitError(f"{path}: has no dataset labels")
     if len(y) == 0:
         raise BrfkitError(f"{path}: holds no recordings")
+    names = read_names(file, "extra/keys", path)
+    if classes is None:
+        classes = len(names) if names is not None else int(y.max()) + 1
     if y.min() < 0 or y.max() >= classes:
         raise BrfkitError(f"{path}: labels are {y.min()}..{y.max()}, only 0..{classes - 1} are possible")
     speaker = read_array(file, "extra/speaker", path, "integer", 1)
     if speaker is not None and len(speaker) != len(y):
         raise BrfkitError(f"{path}: {len(speaker)} speakers in extra/speaker for {len(y)} recordings")
-    names = read_names(file, "extra/keys", path)
     if names is not None and len(names) != classes:
         raise BrfkitError(f"{path}: {len(names)} class names in extra/keys, {classes} are needed")
     return Labels(y.astype(np.int64), None if speaker is None else speaker.astype(np.int64), names)
