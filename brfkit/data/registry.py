@@ -51,8 +51,8 @@ def dataset_spec(name: str) -> DataSpec:
         close = difflib.get_close_matches(name.lower(), MODULES, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         raise BrfkitError(
-            f"unknown data set {name!r}; {hint}known are {', '.join(MODULES)}, and files (.npz, .h5, .ts, .csv) and folders of "
-            "recordings (./NAME)"
+            f"unknown data set {name!r}; {hint}known are {', '.join(MODULES)}, files (.npz, .h5, .ts, "
+            ".csv) and folders of recordings (./NAME)"
         )
     module = importlib.import_module(f"brfkit.data.{MODULES[name]}")
     found: DataSpec = module.SPECS[name]
