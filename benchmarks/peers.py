@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Callable
 from importlib import metadata
@@ -25,6 +24,7 @@ from brfkit.backends.threads import processors
 from brfkit.bench.jax_loop import JaxLoop
 from brfkit.bench.measure import CLIP_NORM, LEARNING_RATE, Fused, PlainLoop
 from brfkit.bench.workloads import Workload, make_workload
+from brfkit.runs.provenance import machine
 
 Step = Callable[[], object]
 
@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--out")
     options = parser.parse_args()
     threads = processors()
-    report = {"versions": {n: metadata.version(n) for n in ("torch", "jax", "numpy")}, "threads": threads, "shapes": {}}
+    report = {"machine": {**machine(threads), "jax": metadata.version("jax")}, "shapes": {}}
     for shape in options.shapes:
         workload = make_workload(shape, NumbaBackend(threads))
         found: dict[str, dict[str, list[float]]] = {"training": {}, "inference": {}}
@@ -108,7 +108,6 @@ def main() -> None:
         for what, rows in table.items():
             for name, ms in rows.items():
                 print(f"{shape:7} {what:10} {name:16} {ms:9.2f} ms {ms / rows['brfkit']:7.2f} x", flush=True)
-    report["load"] = os.getloadavg()[0]
     if options.out:
         Path(options.out).write_text(json.dumps(report, indent=1) + "\n")
 
