@@ -59,8 +59,7 @@ def contestants(workload: Workload, threads: int) -> dict[str, tuple[Step, Step 
     """Training step and inference of each."""
     plain, jax = PlainLoop(workload, threads), JaxLoop(workload, LEARNING_RATE, CLIP_NORM)
     fused = Fused(workload, NumbaBackend(threads), threads)
-    half = Fused(workload, NumbaBackend(threads), threads)
-    half.trainer.backend = half.trainer.backend.with_gradient_precision("bfloat16")
+    half = Fused(workload, NumbaBackend(threads), threads, "bfloat16")
     return {
         "brfkit": (fused.train_step, fused.infer),
         "brfkit bfloat16": (half.train_step, None),

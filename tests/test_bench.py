@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from brfkit.backends import get_backend
-from brfkit.bench import bench, measure, memory, rates, roofline, workloads
+from brfkit.bench import bench, jax_loop, latency, measure, memory, rates, roofline, workloads
+from brfkit.bench.contestants import PEERS
 from brfkit.bench.roofline import LayerSize, Work, count_backward, count_forward, operations
 from brfkit.bench.workloads import SHAPES, PaperShape, make_workload
 from brfkit.cli import run as run_cli
+from brfkit.cli.commands.bench import PEERS as PEER_NAMES
 from brfkit.cli.commands.bench import SHAPES as SHAPE_NAMES
 from brfkit.codegen.model import build_model
 from brfkit.errors import BrfkitError
@@ -62,6 +64,7 @@ def test_a_workload_follows_from_its_seed():
 
 def test_the_papers_shapes_are_those_of_the_command():
     assert set(SHAPE_NAMES) == set(SHAPES)
+    assert tuple(PEER_NAMES) == PEERS
     assert SHAPES["shd"].sizes == (32, 250, 700, 128, 20)
 
 
@@ -114,7 +117,7 @@ def test_turns_alternate_and_the_median_counts(monkeypatch):
     monkeypatch.setattr(measure.time, "sleep", lambda seconds: None)
     pair = measure.take_turns(lambda: calls.append("A"), lambda: calls.append("B"), 3)
     assert "".join(calls) == "AB" + "AABB" * 3  # the first call of a turn is not timed
-    assert (pair.plain_ms, pair.ours_ms, pair.ratio, pair.turns, pair.calls) == (500.0, 500.0, 1.0, 3, 1)
+    assert (pair.peer_ms, pair.ours_ms, pair.ratio, pair.turns, pair.calls) == (500.0, 500.0, 1.0, 3, 1)
 
 
 @pytest.mark.parametrize("name", ["ecg", "shd"])
@@ -249,16 +252,100 @@ def test_table(tiny_command, capsys):
 
 def test_memory_of_fresh_processes_is_reported(tiny_command, capsys, monkeypatch):
     found = {"plain": memory.FreshProcess(100.0, 0.1), "numba": memory.FreshProcess(8.0, 0.2, 7.0)}
-    monkeypatch.setattr(memory, "measure_fresh", lambda workload, who, threads: found[who])
+    monkeypatch.setattr(memory, "measure_fresh", lambda workload, who, *rest: found[who])
     assert run_cli([*tiny_command[:-1], "--json"]) == 0
     (result,) = json.loads(capsys.readouterr().out)["results"]
     assert result["memory"] == {"plain_mib": 100.0, "ours_mib": 8.0, "ratio": 12.5}
-    assert result["first_step"] == {"first_step_s": 0.2, "compile_s": 7.0}
+    assert result["first_step"] == {"first_step_s": 0.2, "compile_s": 7.0, "plain_first_step_s": 0.1}
+
+
+@pytest.mark.parametrize("name", ["ecg", "shd"])
+def test_steps_one_by_one_give_what_the_sequence_gives(name):
+    workload = tiny(name)
+    sample = np.ascontiguousarray(workload.dense()[:, :1])
+    backend = get_backend("numba", threads=1)
+    expected = backend.scan(workload.network, workload.weights, sample).outputs
+    for contestant in (measure.PlainLoop(workload, 1), measure.Fused(workload, backend, 1)):
+        for _ in range(2):  # each stream begins anew
+            step = latency.stream(contestant)
+            found = np.stack([step(x) for x in sample])
+            np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_the_latency_of_single_steps(tiny_command, capsys):
+    assert run_cli([*tiny_command, "--latency", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    found = report["results"][0]["latency"]
+    assert (report["against"], found["steps"], found["turns"]) == ("plain", 30, 2)
+    assert found["ratio"] == found["plain_us"] / found["ours_us"]
+    assert 0 < found["ours_us"] <= found["ours_99_us"]
+    assert run_cli([*tiny_command, "--latency"]) == 0
+    shown = capsys.readouterr().out
+    assert "µs" in shown
+    assert "99" in shown
+
+
+def test_medians_of_the_steps_after_the_first_turn(monkeypatch):
+    workload, backend = tiny("shd"), get_backend("numba", threads=1)
+    took = iter([9.0, 9.0, 3e-6, 1e-6, 5e-6, 1e-6])  # seconds a step: peer, ours, peer, ours, …
+    monkeypatch.setattr(latency, "_pass", lambda contestant, sample: np.full(len(sample), next(took)))
+    ours = measure.Fused(workload, backend, 1)
+    found = latency.measure_latency(measure.PlainLoop(workload, 1), ours, workload, 2)
+    assert (found.peer_us, found.ours_us, found.ratio) == pytest.approx((4.0, 1.0, 4.0))
+    assert found.peer_99_us == pytest.approx(5.0)
+
+
+def test_gradients_in_bfloat16_are_timed(tiny_command, capsys, caplog, monkeypatch):
+    seen = []
+    step = measure.Fused.train_step
+
+    def noted(self):
+        seen.append(self.trainer.backend.gradient_precision)
+        return step(self)
+
+    monkeypatch.setattr(measure.Fused, "train_step", noted)
+    assert run_cli([*tiny_command, "--gradient-precision", "bfloat16", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["gradient_precision"] == "bfloat16"
+    assert set(seen) == {"bfloat16"}
+    assert "no effect on shd" in caplog.text  # its layer is narrower than what bfloat16 is for
+    assert run_cli([*tiny_command, "--gradient-precision", "bfloat16", "--backend", "torch"]) == 1
+    assert "no gradient_precision bfloat16" in capsys.readouterr().err
+
+
+def test_against_jax(tiny_command, capsys):
+    pytest.importorskip("jax")
+    pytest.importorskip("optax")
+    arguments = [a for a in tiny_command if a not in ("--threads", "1")]
+    assert run_cli([*arguments, "--against", "jax", "--latency", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    (result,) = report["results"]
+    assert report["against"] == "jax"
+    assert result["jax_loss"] == pytest.approx(result["loss"], rel=1e-3)
+    assert result["jax_device"]
+    assert result["train"]["jax_ms"] > 0
+    assert result["latency"]["jax_us"] > 0
+    assert not any("plain" in key for key in (*result, *result["train"], *result["latency"]))
+    found = memory.peak_of_step(tiny("shd"), "jax", 1)
+    assert found["extra_mib"] is None or 0 <= found["extra_mib"] < 500
+
+
+def test_without_jax_nothing_is_begun(tiny_command, capsys, monkeypatch):
+    def missing(name):
+        raise BrfkitError(f"{name} is not here")
+
+    monkeypatch.setattr(jax_loop, "_import", missing)
+    monkeypatch.setattr(bench, "make_workload", lambda *given, **named: pytest.fail("a workload was made"))
+    arguments = [a for a in tiny_command if a not in ("--threads", "1")]
+    assert run_cli([*arguments, "--against", "jax"]) == 1
+    assert capsys.readouterr().err == "Error: jax is not here\n"
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "complaint"),
     [
+        (["--against", "jax", "--threads", "1000"], 1, "not with 1000"),
+        (["--against", "tpu"], 2, "against"),
+        (["--gradient-precision", "float16"], 2, "gradient-precision"),
         (["--shape", "shd", "--shape", "ecg", "--checkpoint", "x.npz"], 1, "one shape"),
         (["--shape", "mnist"], 2, "shape"),
         (["--backend", "tpu"], 2, "backend"),

@@ -44,6 +44,9 @@ def test_the_same_network(dataset, tmp_path, monkeypatch):
     assert jax.train_step() == pytest.approx(loss, rel=1e-5)
     assert jax.train_step() < loss
     jax.reset()
+    step = jax.stream()
+    found = np.stack([step(x) for x in np.ascontiguousarray(workload.dense()[:, :1])])
+    np.testing.assert_allclose(found, outputs.detach().numpy()[:, :1], rtol=1e-3, atol=1e-5)
     assert jax.train_step() == pytest.approx(loss, rel=1e-5)
 
 

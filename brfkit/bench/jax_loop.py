@@ -7,10 +7,13 @@ custom derivative, and weights and optimiser state are donated, as a user of JAX
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from brfkit.backends.threads import default_threads
 from brfkit.bench.workloads import Workload
 from brfkit.errors import BrfkitError
 
@@ -20,6 +23,11 @@ def _import(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError:
         raise BrfkitError(f"{name} is not installed; pip install 'brfkit[peers]'") from None
+
+
+def require_jax() -> None:
+    """Raise a ``BrfkitError`` where JAX or optax are not installed."""
+    _import("jax"), _import("optax")
 
 
 class JaxLoop:
@@ -46,13 +54,25 @@ class JaxLoop:
             "w_in": f"{hidden.name}.w_in", "w_rec": f"{hidden.name}.w_rec", "omega": f"{hidden.name}.omega",
             "b_offset": f"{hidden.name}.b_offset", "w_out": f"{out.name}.w_in", "tau": f"{out.name}.tau_mem",
         }  # fmt: skip
+        self.threads = default_threads()
         self._loss_on, self._weights = workload.task.loss_on, workload.weights
         self._optimiser = optax.chain(optax.clip_by_global_norm(clip_norm), optax.adam(learning_rate))
-        self._x, self._labels = jax.numpy.asarray(workload.dense()), jax.numpy.asarray(workload.labels)
+        self.use(workload)
         self._forward = jax.jit(self._run)
         self._gradients = jax.jit(jax.value_and_grad(self._loss))
         self._update = jax.jit(self._step, donate_argnums=(0, 1))
+        self._advance = jax.jit(self._one_step, donate_argnums=1)
         self.reset()
+
+    @property
+    def device(self) -> str:
+        """The kind of device that JAX computes on, as it names it."""
+        return str(self._jax.default_backend())
+
+    def use(self, workload: Workload) -> None:
+        """Take the batch of another workload with the same network."""
+        jnp = self._jax.numpy
+        self._x, self._labels = jnp.asarray(workload.dense()), jnp.asarray(workload.labels)
 
     def reset(self) -> None:
         """Start from the workload's weights again."""
@@ -73,7 +93,32 @@ class JaxLoop:
         loss, found = self._gradients(self._parameters, self._x, self._labels)
         return float(loss), {self._names[k]: np.asarray(v) for k, v in found.items()}
 
+    def stream(self) -> Callable[[NDArray], NDArray]:
+        """A function that takes the steps of one sample, [1, I] each, and gives the outputs [1, O]; from state 0 on."""
+        state = self._start(self._parameters, 1)
+
+        def step(x: NDArray) -> NDArray:
+            nonlocal state
+            state, output = self._advance(self._parameters, state, x)
+            return np.asarray(output)
+
+        return step
+
     def _run(self, parameters: Any, x: Any) -> Any:
+        """Outputs [T, B, O] for input [T, B, I]."""
+        start = self._start(parameters, x.shape[1])
+        return self._jax.lax.scan(self._cell(parameters), start, x @ parameters["w_in"].T)[1]
+
+    def _one_step(self, parameters: Any, state: Any, x: Any) -> Any:
+        return self._cell(parameters)(state, x @ parameters["w_in"].T)
+
+    def _start(self, parameters: Any, batch: int) -> tuple[Any, ...]:
+        """States 0 of the neurons (z, u, v, q) [B, H] and of the readout [B, O], each in memory of its own."""
+        units, outputs = len(parameters["w_rec"]), len(parameters["w_out"])
+        return tuple(self._jax.numpy.zeros((batch, width)) for width in (units, units, units, units, outputs))
+
+    def _cell(self, parameters: Any) -> Any:
+        """The body of the scan: state and input current to the next state and the output."""
         jnp, dt = self._jax.numpy, self._constants["dt"]
         theta, gamma = self._constants["theta"], self._constants["gamma"]
         omega = jnp.abs(parameters["omega"])
@@ -91,10 +136,7 @@ class JaxLoop:
             out_next = alpha * out + (1.0 - alpha) * (z_next @ parameters["w_out"].T)
             return (z_next, u_next, v_next, gamma * q + z_next, out_next), out_next
 
-        batch, units = x.shape[1], parameters["w_rec"].shape[0]
-        zero = jnp.zeros((batch, units), x.dtype)
-        start = (zero, zero, zero, zero, jnp.zeros((batch, parameters["w_out"].shape[0]), x.dtype))
-        return self._jax.lax.scan(step, start, x @ parameters["w_in"].T)[1]
+        return step
 
     def _loss(self, parameters: Any, x: Any, labels: Any) -> Any:
         jnp, outputs = self._jax.numpy, self._run(parameters, x)

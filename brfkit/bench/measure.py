@@ -1,4 +1,4 @@
-"""Times of a training step and of inference against the plain loop: both in one process, taking turns."""
+"""Times of a training step and of inference against a peer: both in one process, taking turns."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from brfkit.backends.base import Backend, Input
 from brfkit.backends.threads import processors
+from brfkit.bench.jax_loop import JaxLoop
 from brfkit.bench.workloads import Workload
 from brfkit.data.base import Dataset, DataSpec, Split
 from brfkit.errors import BrfkitError
@@ -36,14 +37,14 @@ class Pair:
     """Wall times of two contestants that took turns.
 
     Attributes:
-        plain_ms, ours_ms: medians.
-        ratio: median over the turns of plain / ours.
+        peer_ms, ours_ms: medians.
+        ratio: median over the turns of peer / ours.
         lowest, highest: of the ratios.
         turns: how many.
-        calls: of ours in each turn; the plain loop has one.
+        calls: of ours in each turn; the peer has one.
     """
 
-    plain_ms: float
+    peer_ms: float
     ours_ms: float
     ratio: float
     lowest: float
@@ -51,8 +52,9 @@ class Pair:
     turns: int
     calls: int
 
-    def to_dict(self) -> dict[str, float]:
-        return asdict(self)
+    def to_dict(self, peer: str) -> dict[str, float]:
+        """The attributes, ``peer_ms`` under the name of the peer."""
+        return {name.replace("peer", peer): value for name, value in asdict(self).items()}
 
 
 @contextmanager
@@ -75,6 +77,8 @@ class PlainLoop:
         workload: what to run.
         threads: of torch.
     """
+
+    device = "cpu"
 
     def __init__(self, workload: Workload, threads: int) -> None:
         import torch
@@ -115,13 +119,13 @@ class Fused:
         workload: what to run.
         backend: who computes.
         threads: of torch, where the backend leaves the processors to it.
+        gradient_precision: as in a training run.
     """
 
-    def __init__(self, workload: Workload, backend: Backend, threads: int) -> None:
+    def __init__(self, workload: Workload, backend: Backend, threads: int, gradient_precision: str = "float32") -> None:
         from brfkit.runs.config import Config, DataConfig, TrainingConfig
         from brfkit.training.trainer import Trainer
 
-        self.backend = backend
         # As in a training run: scans with threads of their own leave one to torch.
         self.threads = 1 if backend.capabilities.own_threads else threads
         config = Config(
@@ -133,10 +137,11 @@ class Fused:
                 optimizer="adam",
                 schedule="constant",
                 clip_norm=CLIP_NORM,
+                gradient_precision=gradient_precision,
             ),
         )
         self.trainer = Trainer(config, _dataset(workload), workload.network, workload.weights, backend)
-        self.optimizer = self.trainer.optimizer
+        self.backend, self.optimizer = self.trainer.backend, self.trainer.optimizer
         self.use(workload)
 
     def use(self, workload: Workload) -> None:
@@ -189,29 +194,29 @@ def _dataset(workload: Workload) -> Dataset:
     return Dataset(facts, {"train": split, "test": split})
 
 
-def take_turns(plain: Step, ours: Step, turns: int, turn_done: Callable[[], None] = lambda: None) -> Pair:
-    """Time two functions that have been called before: plain, ours, plain, ours, …
+def take_turns(peer: Step, ours: Step, turns: int, turn_done: Callable[[], None] = lambda: None) -> Pair:
+    """Time two functions that have been called before: peer, ours, peer, ours, …
 
-    Both are timed as they run on their own: each is first called untimed for as long as the plain loop takes once, so
+    Both are timed as they run on their own: each is first called untimed for as long as the peer takes once, so
     that the other's idle threads no longer spin (OpenMP's do for milliseconds), caches hold its data, and processors
     that had nothing to do are awake. A turn of ours is several calls where it is quicker, at most as many as fill that
     time again, of which the median counts.
     """
     gc.collect()
     gc.freeze()  # what was made before is left out of collections, as in a training run
-    once = _time(plain)
+    once = _time(peer)
     calls = int(min(max(once / _time(ours), 1), _MOST_CALLS))
-    plain_times, ours_times = [], []
+    peer_times, ours_times = [], []
     for _ in range(turns):
-        _run_for(plain, once)
-        plain_times.append(_time(plain))
+        _run_for(peer, once)
+        peer_times.append(_time(peer))
         _run_for(ours, once)
         ours_times.append(median(_time(ours) for _ in range(calls)))
         turn_done()
     gc.unfreeze()
-    ratios = [a / b for a, b in zip(plain_times, ours_times, strict=True)]
+    ratios = [a / b for a, b in zip(peer_times, ours_times, strict=True)]
     return Pair(
-        1e3 * median(plain_times), 1e3 * median(ours_times), median(ratios), min(ratios), max(ratios), turns, calls
+        1e3 * median(peer_times), 1e3 * median(ours_times), median(ratios), min(ratios), max(ratios), turns, calls
     )
 
 
@@ -231,28 +236,25 @@ def _time(function: Step) -> float:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A backend against the plain loop on one workload.
+    """A backend against a peer on one workload.
 
     Attributes:
         train, infer: times.
-        loss, plain_loss: of the batch; they differ by rounding, and by the spikes that it turns.
+        loss, peer_loss: of the batch; they differ by rounding, and by the spikes that it turns.
     """
 
     train: Pair
     infer: Pair
     loss: float
-    plain_loss: float
+    peer_loss: float
 
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "train": self.train.to_dict(),
-            "inference": self.infer.to_dict(),
-            "loss": self.loss,
-            "plain_loss": self.plain_loss,
-        }
+    def to_dict(self, peer: str) -> dict[str, Any]:
+        """For a report; keys of the peer hold its name, as in ``plain_loss``."""
+        pairs = {"train": self.train.to_dict(peer), "inference": self.infer.to_dict(peer)}
+        return {**pairs, "loss": self.loss, f"{peer}_loss": self.peer_loss}
 
 
-def warm(contestant: PlainLoop | Fused) -> float:
+def warm(contestant: PlainLoop | JaxLoop | Fused) -> float:
     """Call a contestant until it is compiled; returns its loss."""
     loss = 0.0
     for _ in range(WARM_UP if isinstance(contestant, PlainLoop) else 1):
@@ -262,22 +264,23 @@ def warm(contestant: PlainLoop | Fused) -> float:
 
 
 def compare(
-    plain: PlainLoop, plain_loss: float, ours: Fused, turns: int, turn_done: Callable[[], None] = lambda: None
+    peer: PlainLoop | JaxLoop, peer_loss: float, ours: Fused, turns: int, turn_done: Callable[[], None] = lambda: None
 ) -> Comparison:
-    """Time a backend against the plain loop, which has been warmed up and found `plain_loss`.
+    """Time a backend against a peer, which has been warmed up and found `peer_loss`.
 
     Raises:
         BrfkitError: they do not compute the same; then a ratio of their times would mean nothing.
     """
     loss = warm(ours)
-    if not abs(loss - plain_loss) <= LARGEST_LOSS_DIFFERENCE * abs(plain_loss):
+    if not abs(loss - peer_loss) <= LARGEST_LOSS_DIFFERENCE * abs(peer_loss):
+        name = "the plain loop" if isinstance(peer, PlainLoop) else "the scan of JAX"
         raise BrfkitError(
-            f"{ours.workload.name}: backend {ours.backend.name} finds the loss {loss:.6g} and the plain loop "
-            f"{plain_loss:.6g}; they do not compute the same, so no times are reported"
+            f"{ours.workload.name}: backend {ours.backend.name} finds the loss {loss:.6g} and {name} "
+            f"{peer_loss:.6g}; they do not compute the same, so no times are reported"
         )
-    train = take_turns(plain.train_step, ours.train_step, turns, turn_done)
-    infer = take_turns(plain.infer, ours.infer, turns, turn_done)
-    return Comparison(train, infer, loss, plain_loss)
+    train = take_turns(peer.train_step, ours.train_step, turns, turn_done)
+    infer = take_turns(peer.infer, ours.infer, turns, turn_done)
+    return Comparison(train, infer, loss, peer_loss)
 
 
 def scan_times(ours: Fused, repeats: int) -> dict[str, float]:

@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 
 from brfkit.backends.capabilities import capabilities
-from brfkit.bench.measure import WARM_UP, Fused, PlainLoop
+from brfkit.bench.contestants import make_contestant
+from brfkit.bench.jax_loop import JaxLoop
+from brfkit.bench.measure import WARM_UP
 from brfkit.bench.workloads import Workload
 from brfkit.errors import BrfkitError
 from brfkit.events import Events
@@ -26,7 +28,6 @@ from brfkit.memory import peak_bytes, status_bytes
 from brfkit.network import Network
 from brfkit.task import Task
 
-PLAIN = "plain"
 MIB = 2.0**20
 _WARM_UP_STEPS = 4
 _WEIGHT = "weight/"
@@ -49,13 +50,16 @@ class FreshProcess:
     compile_s: float | None = None
 
 
-def measure_fresh(workload: Workload, who: str, threads: int, compile_time: bool = True) -> FreshProcess:
+def measure_fresh(
+    workload: Workload, who: str, threads: int, gradient_precision: str = "float32", compile_time: bool = True
+) -> FreshProcess:
     """Run training steps of `who` in a fresh process.
 
     Args:
         workload: what to run.
-        who: ``plain`` for the plain loop, or the name of a backend.
+        who: the name of a peer or of a backend.
         threads: CPU threads.
+        gradient_precision: of a backend.
         compile_time: for numba, start another one with an empty cache.
 
     Raises:
@@ -64,19 +68,20 @@ def measure_fresh(workload: Workload, who: str, threads: int, compile_time: bool
     with tempfile.TemporaryDirectory(prefix="brfkit-bench-") as folder:
         file = Path(folder) / "workload.npz"
         save_workload(file, workload)
-        found = _start(file, who, threads)
+        arguments = [str(file), who, str(threads), gradient_precision]
+        found = _start(arguments)
         cold = None
         if compile_time and capabilities(who).compiled:
-            cold = _start(file, who, threads, {_CACHE_VARIABLE: str(Path(folder) / "cache")})["first_step_s"]
+            cold = _start(arguments, {_CACHE_VARIABLE: str(Path(folder) / "cache")})["first_step_s"]
     return FreshProcess(found["extra_mib"], found["first_step_s"], cold)
 
 
-def _start(file: Path, who: str, threads: int, environment: dict[str, str] | None = None) -> dict[str, Any]:
-    command = [sys.executable, "-m", "brfkit.bench.memory", str(file), who, str(threads)]
+def _start(arguments: list[str], environment: dict[str, str] | None = None) -> dict[str, Any]:
+    command = [sys.executable, "-m", "brfkit.bench.memory", *arguments]
     done = subprocess.run(command, env=os.environ | (environment or {}), capture_output=True, text=True, check=False)
     if done.returncode != 0:
         reason = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        raise BrfkitError(f"the process that measures the memory of {who} failed: {reason[0]}")
+        raise BrfkitError(f"the process that measures the memory of {arguments[1]} failed: {reason[0]}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -107,34 +112,30 @@ def load_workload(path: Path) -> Workload:
     return Workload(meta["name"], network, weights, x, arrays["labels"], Task(**meta["task"]), "", "")
 
 
-def peak_of_step(workload: Workload, who: str, threads: int) -> dict[str, Any]:
+def peak_of_step(workload: Workload, who: str, threads: int, gradient_precision: str = "float32") -> dict[str, Any]:
     """In this process: warm up with a few time steps, then measure a whole training step.
 
     Everything that the step allocates counts: gradients and the optimiser's state too, since they are made anew.
     """
     short = workload.first_steps(min(_WARM_UP_STEPS + workload.task.skip_steps, workload.steps))
-    contestant = _contestant(short, who, threads)
+    contestant = make_contestant(short, who, threads, gradient_precision)
     start = time.perf_counter()
     contestant.train_step()
     first_step = time.perf_counter() - start
     for _ in range(WARM_UP):
         contestant.train_step()
     contestant.use(workload)
-    contestant.optimizer.state = defaultdict(dict)
-    contestant.optimizer.zero_grad()
+    if isinstance(contestant, JaxLoop):
+        contestant.train_step()  # compiles for this number of steps
+        contestant.reset()
+    else:
+        contestant.optimizer.state = defaultdict(dict)
+        contestant.optimizer.zero_grad()
     before = _begin()
     contestant.train_step()
     after = peak_bytes()
     extra = None if before is None or after is None else max(after - before, 0) / MIB
     return {"extra_mib": extra, "first_step_s": first_step}
-
-
-def _contestant(workload: Workload, who: str, threads: int) -> PlainLoop | Fused:
-    if who == PLAIN:
-        return PlainLoop(workload, threads)
-    from brfkit.backends import get_backend
-
-    return Fused(workload, get_backend(who, threads=threads), threads)
 
 
 def _begin() -> int | None:
@@ -150,8 +151,8 @@ def _begin() -> int | None:
 
 
 def main(arguments: list[str]) -> None:
-    file, who, threads = arguments
-    sys.stdout.write(json.dumps(peak_of_step(load_workload(Path(file)), who, int(threads))) + "\n")
+    file, who, threads, precision = arguments
+    sys.stdout.write(json.dumps(peak_of_step(load_workload(Path(file)), who, int(threads), precision)) + "\n")
 
 
 if __name__ == "__main__":

@@ -167,6 +167,12 @@ class PlainNetwork(nn.Module):
             outputs.append(out)
         return torch.stack(outputs), num_spikes.detach()
 
+    @torch.jit.export
+    def step(self, x_t: Tensor, state: CellState, out: Tensor) -> tuple[CellState, Tensor]:
+        """One time step [B, I] without gradients: the states of cell and readout after it; the latter is the output."""
+        after = self.cell(x_t, state, False)
+        return after, self.readout(after[0], out)
+
 
 def script(network: Network, weights: Mapping[str, NDArray]) -> torch.jit.ScriptModule:
     """:class:`PlainNetwork` under ``torch.jit.script``; its first two or three calls profile and optimise."""

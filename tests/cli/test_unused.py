@@ -52,6 +52,9 @@ CASES: dict[str, list[tuple[tuple[str, ...], str]]] = {
     "train network__dt": [((*TRAIN, "--neuron", "lstm", "--dt", "0.1"), "dt has no effect")],
     "train training__rate_penalty": [((*TRAIN, "--neuron", "lstm", "--rate-penalty", "1"), "no effect")],
     "train training__spike_dropout": [((*TRAIN, "--neuron", "lstm", "--spike-dropout", "0.1"), "no effect")],
+    "train training__gradient_precision": [
+        ((*TRAIN, "--neuron", "lstm", "--gradient-precision", "bfloat16"), "gradient_precision bfloat16 is not for")
+    ],
     "train training__epochs": [((*TRAIN, "--epochs", "3", "--set", "training.epochs=4"), "epochs is given twice")],
     "train settings": [((*TRAIN, "--set", "training.lr=4"), "unknown key training.lr")],
     "train backend": [((*TRAIN, "--neuron", "lstm", "--backend", "numba"), "backend numba has no LSTM")],
@@ -86,6 +89,9 @@ CASES: dict[str, list[tuple[tuple[str, ...], str]]] = {
     "simulate permutation": [((*SIMULATE, "--permutation", "x.npy"), "--permutation does not go without")],
     "simulate data_dir": [((*SIMULATE, "--data-dir", "x"), "--data-dir does not go without")],
     "simulate dt": [(("simulate", "--checkpoint", "x", "--dt", "0.1"), "--dt does not go with")],
+    "bench gradient_precision": [
+        (("bench", "--gradient-precision", "bfloat16", "--backend", "torch"), "backend torch has no gradient_precision")
+    ],
     "report repeats": [(("report", "x", "--sections", "run", "--repeats", "2"), "--repeats has no effect")],
     "report perturbations": [
         (("report", "x", "--sections", "run", "--perturbation", "input-noise"), "--perturbation has no effect")
@@ -209,7 +215,7 @@ def has_always_an_effect(name):
     if option in everywhere:
         return True
     own = {
-        "bench": {"shapes", "backends", "repeats", "memory", "roofline", "checkpoints"},
+        "bench": {"shapes", "backends", "against", "repeats", "memory", "latency", "roofline", "checkpoints"},
         "compare": {"curves", "columns"},
         "data fetch": {"mirror", "force"},  # files that are there stay: fetch says so of each
         "data show": {"binning", "time_unit", "style", "force"},  # --binning is refused by data without events

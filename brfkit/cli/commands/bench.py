@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
+from brfkit.backends.capabilities import PRECISIONS
 from brfkit.cli.checks import integer
 from brfkit.cli.command import COMPUTING, DATA, cli_command, option
 from brfkit.cli.options import BACKENDS, check_outputs, common, data_dir, output, plain, print_json
@@ -16,6 +17,7 @@ from brfkit.cli.parameters import CheckpointPath
 from brfkit.cli.progress import progress
 
 SHAPES = ("ecg", "shd", "smnist")
+PEERS = {"plain": "the plain loop", "jax": "a scan of JAX"}
 
 
 @cli_command()
@@ -36,6 +38,21 @@ SHAPES = ("ecg", "shd", "smnist")
     help="Who is timed; may be given several times.  [default: auto]",
 )
 @option(
+    "--against",
+    type=click.Choice([*PEERS]),
+    default="plain",
+    show_default=True,
+    help="The plain loop, or a scan of JAX under jit (needs brfkit[peers]).",
+)
+@option(
+    "--gradient-precision",
+    type=click.Choice(PRECISIONS),
+    panel=COMPUTING,
+    default="float32",
+    show_default=True,
+    help="Operands of the backward scan's product with W_rec.",
+)
+@option(
     "--threads",
     type=click.IntRange(1),
     panel=COMPUTING,
@@ -48,6 +65,7 @@ SHAPES = ("ecg", "shd", "smnist")
     show_default=True,
     help="Peak memory of a training step and time of the first step, in fresh processes.",
 )
+@option("--latency", is_flag=True, help="Time single steps of a single sample, the state handed on (streaming).")
 @option("--roofline", is_flag=True, help="Measure the machine and set the scans of numba against it.")
 @option(
     "--checkpoints",
@@ -76,13 +94,16 @@ SHAPES = ("ecg", "shd", "smnist")
 @data_dir
 @common
 def command(shapes: tuple[str, ...], out: str | None, force: bool, as_json: bool, **options: Any) -> None:
-    """Time the backends on this machine against a plain PyTorch loop.
+    """Time the backends on this machine against a plain PyTorch loop, or against JAX.
 
-    The plain loop is the published network under TorchScript. Both take turns in one process; ratios are medians.
+    The plain loop is the published network under TorchScript, the weakest peer; a scan of JAX under jit is the
+    strongest. Both take turns in one process; ratios are medians.
     Real data and trained weights are used where they are at hand, else generated ones that spike as often.
 
     \b
     brfkit bench --shape ecg
+    brfkit bench --shape smnist --against jax --gradient-precision bfloat16
+    brfkit bench --shape ecg --latency --no-memory
     brfkit bench --shape all --roofline --out benchmarks/results/laptop.json
     """
     from brfkit.bench.bench import Settings, run
@@ -108,7 +129,7 @@ def _print(report: Mapping[str, Any]) -> None:
     console.print(_machine_line(report["machine"]), style="dim", highlight=False)
     for result in report["results"]:
         console.print(_facts_line(result), highlight=False)
-    console.print(_times(report["results"]))
+    console.print(_times(report["results"], report["against"]))
     if "rates" in report:
         for rates in report["rates"]:
             console.print(_rates_line(rates), highlight=False)
@@ -127,32 +148,43 @@ def _facts_line(result: Mapping[str, Any]) -> str:
     return f"{result['shape']} ({sizes}): {result['data']}; {result['weights']}; {rate}"
 
 
-def _times(results: list[dict[str, Any]]) -> Any:
+def _times(results: list[dict[str, Any]], against: str) -> Any:
     from rich.table import Table
 
-    table = Table(title="Against the plain loop", title_justify="left")
+    table = Table(title=f"Against {PEERS[against]}", title_justify="left")
     for name in ("shape", "backend", "what"):
         table.add_column(name)
-    for name in ("plain", "ours", "ratio", "range"):
+    for name in (against, "ours", "ratio", "range"):
         table.add_column(name, justify="right")
     for result in results:
-        for what, label in (("train", "training"), ("inference", "inference")):
-            pair = result[what]
-            table.add_row(
-                result["shape"], result["backend"], label, f"{pair['plain_ms']:.4g} ms", f"{pair['ours_ms']:.3g} ms",
-                f"{pair['ratio']:.3g} ×", f"{pair['lowest']:.3g}-{pair['highest']:.3g}",
-            )  # fmt: skip
-        if "memory" in result:
-            memory, first = result["memory"], result["first_step"]
-            ratio = "" if memory["ratio"] is None else f"1/{memory['ratio']:.3g}"
-            sizes = [f"{memory[k]:.4g} MiB" if memory[k] is not None else "?" for k in ("plain_mib", "ours_mib")]
-            table.add_row(result["shape"], result["backend"], "memory", *sizes, ratio, "")
-            shown = {"first step": first["first_step_s"], "compiling": first["compile_s"]}
-            for label, seconds in shown.items():
-                if seconds is not None:
-                    table.add_row(result["shape"], result["backend"], label, "", f"{seconds:.3g} s", "", "")
+        for cells in (*_speed_rows(result, against), *_memory_rows(result, against)):
+            table.add_row(result["shape"], result["backend"], *cells)
         table.add_section()
     return table
+
+
+def _speed_rows(result: Mapping[str, Any], against: str) -> Iterator[tuple[str, ...]]:
+    for what, label in (("train", "training"), ("inference", "inference")):
+        pair = result[what]
+        times = f"{pair[f'{against}_ms']:.4g} ms", f"{pair['ours_ms']:.3g} ms"
+        yield label, *times, f"{pair['ratio']:.3g} ×", f"{pair['lowest']:.3g}-{pair['highest']:.3g}"
+    if "latency" in result:
+        found = result["latency"]
+        for label, part in (("one step", ""), ("99 % of steps", "_99")):
+            theirs, ours = found[f"{against}{part}_us"], found[f"ours{part}_us"]
+            yield label, f"{theirs:.3g} µs", f"{ours:.3g} µs", f"{theirs / ours:.3g} ×", ""
+
+
+def _memory_rows(result: Mapping[str, Any], against: str) -> Iterator[tuple[str, ...]]:
+    if "memory" not in result:
+        return
+    memory, first = result["memory"], result["first_step"]
+    ratio = "" if memory["ratio"] is None else f"1/{memory['ratio']:.3g}"
+    sizes = [f"{memory[k]:.4g} MiB" if memory[k] is not None else "?" for k in (f"{against}_mib", "ours_mib")]
+    yield "memory", *sizes, ratio, ""
+    yield "first step", f"{first[f'{against}_first_step_s']:.3g} s", f"{first['first_step_s']:.3g} s", "", ""
+    if first["compile_s"] is not None:
+        yield "compiling", "", f"{first['compile_s']:.3g} s", "", ""
 
 
 def _rates_line(rates: Mapping[str, float]) -> str:
