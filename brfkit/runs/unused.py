@@ -45,6 +45,7 @@ RULES: tuple[Rule, ...] = (
         "without validation samples (validation_fraction is 0)",
     ),
     ("network.omega_init", lambda c: c.network.start_from is not None, "where weights come from start_from"),
+    ("network.w_in_init", lambda c: c.network.start_from is not None, "where weights come from start_from"),
     ("network.init", lambda c: c.network.start_from is not None, "where weights come from start_from"),
     ("network.init.omega", lambda c: c.network.omega_init is not None, "where omega_init draws ω"),
     ("training.schedule", lambda c: c.training.epochs == 1, "in a run of one epoch"),

@@ -49,6 +49,10 @@ CASES: dict[str, list[tuple[tuple[str, ...], str]]] = {
     ],
     "train training__schedule": [((*TRAIN, "--schedule", "cosine", "--epochs", "1"), "schedule has no effect")],
     "train network__omega_init": [((*TRAIN, "--omega-init", "spectrum", "--start-from", "x"), "start_from")],
+    "train network__w_in_init": [
+        ((*TRAIN, "--neuron", "lstm", "--w-in-init", "data"), "has no spikes"),
+        ((*TRAIN, "--start-from", "x", "--w-in-init", "data"), "w_in_init has no effect"),
+    ],
     "train network__dt": [((*TRAIN, "--neuron", "lstm", "--dt", "0.1"), "dt has no effect")],
     "train training__rate_penalty": [((*TRAIN, "--neuron", "lstm", "--rate-penalty", "1"), "no effect")],
     "train training__spike_dropout": [((*TRAIN, "--neuron", "lstm", "--spike-dropout", "0.1"), "no effect")],
