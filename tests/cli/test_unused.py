@@ -31,6 +31,7 @@ CASES: dict[str, list[tuple[tuple[str, ...], str]]] = {
     "train data__bin_width": [((*TRAIN, "--bin-width", "0.1"), "takes no binning")],
     "train data__bins": [((*TRAIN, "--bins", "3"), "takes no binning")],
     "train data__time_unit": [((*TRAIN, "--time-unit", "ms"), "takes no")],
+    "train data__ignore_unlabelled": [((*TRAIN, "--ignore-unlabelled"), "has no steps without a label")],
     "train data__test_fraction": [((*TRAIN, "--test-fraction", "0.1"), "no test fraction")],
     "train data__test_speakers": [((*TRAIN, "--test-speakers", "a"), "test_speakers has no effect unless")],
     "train data__speaker_pattern": [((*TRAIN, "--speaker-pattern", "<speaker>"), "no effect unless")],
