@@ -18,6 +18,7 @@ from brfkit.runs.settings import short
 from brfkit.task import Task
 
 CUSTOM = "custom"  # preset of custom data sets
+_WHOLE = {"neuron", "hidden", "readout", "dt", "options", "init"}  # keys of a whole network section
 
 
 def resolve(
@@ -47,9 +48,10 @@ def resolve(
     neuron = _named(neuron, given, "network", "neuron") or _first_layer_neuron(given)
     dataset = str(Path(dataset).expanduser().resolve()) if is_path(dataset) else dataset.lower()
     neuron = None if neuron is None else neuron_name(neuron)
-    if preset is None:
+    whole = _mapping(sections, "network").keys() >= _WHOLE  # a stored or printed configuration says everything
+    if preset is None and not whole:
         _, start = find_preset(dataset, neuron)
-        if is_path(dataset) and "omega_init" not in _mapping(sections, "network"):  # not a stored, complete one
+        if is_path(dataset):
             start = _custom(dataset, neuron, merge(sections, overrides))
     merged = _over_layers(_over_layers(start, sections), overrides)
     merged = merge(merged, {"data": {"dataset": dataset}, "network": {"neuron": neuron} if neuron else {}})

@@ -77,7 +77,7 @@ def test_odd_run_folders(command, tmp_path, name):
     assert result.code == 0, result.err
     assert "\x1b" not in result.out + result.err
     shown = name.replace("\x1b", "\\x1b")
-    assert shown in result.out.replace("\n", "").replace("  ", "") or shown in result.out
+    assert "".join(shown.split()) in "".join(result.out.split())  # the table breaks lines where the path is long
     assert (tmp_path / name / "result.json").exists()
 
 

@@ -255,10 +255,14 @@ def test_explicit_euler_is_the_default():
             {"train_gama": True},
             "no constant 'gama' that can be trained; did you mean 'gamma'\\? there are gamma",
         ),
-        ("rf", {"train_theta": True}, "no constant 'theta' that can be trained; none of its constants can"),
         ("brf", {"refractory": "no"}, "option refractory of neuron brf is on or off, not 'no'"),
     ],
 )
 def test_unknown_choices_are_refused(neuron, options, reason):
     with pytest.raises(BrfkitError, match=reason):
         Layer("a", neuron, 3, options=options)
+
+
+def test_a_neuron_without_constants_has_none_to_train():
+    with pytest.raises(BrfkitError, match="no constant 'theta' that can be trained; none of its constants can"):
+        Layer("a", "li", 3, recurrent=False, options={"train_theta": True})
