@@ -181,8 +181,8 @@ class Trainer:
         batch: int,
         sums: Totals,
         size: int | None = None,
-        opens: bool = True,
-        closes: bool = True,
+        zero_grad: bool = True,
+        apply_step: bool = True,
         lost: SpikeMask | None = None,
     ) -> None:
         """Learn from one batch.
@@ -194,7 +194,7 @@ class Trainer:
             sums: are added to.
             size: samples that the step is taken over (terms of the loss, where some labels are left out): more than B
                 where gradients are accumulated or processes share the batch.
-            opens, closes: whether gradients start from 0, and whether the optimiser takes its step.
+            zero_grad, apply_step: whether gradients start from 0, and whether the optimiser takes its step.
             lost: which spikes of these samples are dropped.
         """
         samples = sample_count(labels)
@@ -205,13 +205,13 @@ class Trainer:
         dtype = np.dtype(self.config.training.dtype)
         tbptt, skip = self.config.training.tbptt, self.task.skip_steps
         for window in windows(x, labels, lost, tbptt=tbptt, skip_steps=skip, dtype=dtype):
-            if opens:
+            if zero_grad:
                 self._clear_gradients()
             loss = 0.0
             if samples:  # of several processes, one may have none
                 out, loss, right = self._learn(window, batch, share, sums)
                 outputs.append(out)
-            if closes:
+            if apply_step:
                 self._step(loss * share, batch)
         if samples:
             sums.count(self.task, outputs, labels, right)
@@ -228,8 +228,8 @@ class Trainer:
     def _learn(self, window: Window, batch: int, share: float, sums: Totals) -> tuple[NDArray, float, int]:
         """Forward and back through one window; outputs, loss and rightly classified rows."""
         samples = window.samples
-        task = self.task if window.opens else replace(self.task, skip_steps=0)
-        out, after, spikes, price = self._forward(window.x, None if window.opens else self._state, window.lost)
+        task = self.task if window.is_first else replace(self.task, skip_steps=0)
+        out, after, spikes, price = self._forward(window.x, None if window.is_first else self._state, window.lost)
         task_loss, right = fused_task_loss(task, out, torch.from_numpy(window.labels), self.threads)
         loss = task_loss.item()
         self._state = {name: value.detach() for name, value in after.items()}

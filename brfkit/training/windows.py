@@ -22,13 +22,13 @@ class Window:
     Attributes:
         x: its input [T, B, I], or events.
         labels: [B], or [T, B] of its steps.
-        opens: whether it is the first, so that all states start from 0.
+        is_first: whether it is the first of its batch, so that all states start from 0.
         lost: which hidden spikes are dropped in it.
     """
 
     x: Tensor | Events
     labels: NDArray[np.int64]
-    opens: bool
+    is_first: bool
     lost: SpikeMask | None
 
     @property
