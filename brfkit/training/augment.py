@@ -67,7 +67,7 @@ class Augmentation:
         for b, sample in enumerate(samples):
             rng = np.random.default_rng([seed, _STREAM, epoch, int(sample)])
             stretch = float(np.exp(rng.uniform(-self.time_stretch, self.time_stretch)))
-            dropped, swapped, order, lost = rng.random(), rng.random(), rng.random(len(self.leads)), rng.random()
+            dropped, swapped, order, which = rng.random(), rng.random(), rng.random(len(self.leads)), rng.random()
             if self.time_stretch:
                 x[:, b], kept = self._stretched(x[:, b], stretch)
                 if labels.ndim == 2:
@@ -76,7 +76,7 @@ class Augmentation:
                 new = np.argsort(order)
                 x[:, b, np.concatenate(self.leads)] = x[:, b, np.concatenate([self.leads[lead] for lead in new])]
             if dropped < self.lead_dropout:
-                x[:, b, list(self.leads[int(lost * len(self.leads))])] = 0
+                x[:, b, list(self.leads[int(which * len(self.leads))])] = 0
         return x, labels
 
     def _stretched(self, x: NDArray, factor: float) -> tuple[NDArray, NDArray[np.intp]]:

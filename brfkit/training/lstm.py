@@ -38,7 +38,7 @@ class LstmTrainer(Trainer):
                 raise BrfkitError(f"training.{name}: neuron {LSTM} has no spikes")
         return LstmModule(self.network, weights)
 
-    def _forward(self, window: Any, state: Any, lost: Any = None) -> tuple[Tensor, dict[str, Tensor], float, Any]:
+    def _forward(self, window: Any, state: Any, dropped: Any = None) -> tuple[Tensor, dict[str, Tensor], float, Any]:
         training = self.config.training
         if isinstance(window, Events):
             window = torch.from_numpy(window.dense(np.dtype(training.dtype)))

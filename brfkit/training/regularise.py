@@ -1,4 +1,4 @@
-"""Regularisers that need nothing but the scans: dropout of input and of spikes, and a price on spikes."""
+"""Regularisers that need nothing but the scans: dropout of input and of spikes, and a firing-rate penalty."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def drop_input(
 ) -> NDArray | Events:
     """The input without a share of its values or events, drawn anew in every epoch.
 
-    What a sample loses follows from seed, epoch and its number alone, not from the batch. Nothing is scaled here: the
-    weights of the input are, by 1 / (1 - probability).
+    Which values of a sample are dropped follows from seed, epoch and its number alone, not from the batch. Nothing is
+    scaled here: the weights of the input are, by 1 / (1 - probability).
 
     Args:
         x: [T, B, I] or events.
@@ -67,7 +67,7 @@ def check_spike_dropout(network: Network, backend: Backend, tbptt: int | None) -
         )
 
 
-def scale_for_lost(network: Network, weights: Mapping[str, Tensor], probability: float) -> dict[str, Tensor]:
+def rescale_for_dropout(network: Network, weights: Mapping[str, Tensor], probability: float) -> dict[str, Tensor]:
     """The weights with those of spikes, all but the input's, divided by ``1 - probability``."""
     names = {f"{layer.name}.w_rec" for layer in network.layers} | {f"{x.name}.w_in" for x in network.layers[1:]}
     return {name: w / (1.0 - probability) if name in names else w for name, w in weights.items()}
@@ -76,12 +76,12 @@ def scale_for_lost(network: Network, weights: Mapping[str, Tensor], probability:
 class RateProbe:
     """A network whose readout has one more unit, which gives the firing rate of the last hidden layer.
 
-    The unit takes the mean of all spikes and forgets them within the step, so that the gradient of a price on the rate
-    goes through the same fused scan as the rest.
+    The unit takes the mean of all spikes and keeps nothing between steps, so that the gradient of a penalty on the rate
+    is computed by the same fused scan as the rest.
 
     Args:
         network: one or several hidden layers and a leaky-integrator readout; with several, only the spikes of the last
-            one could be priced, so that is refused.
+            one would be penalised, so that is refused.
     """
 
     def __init__(self, network: Network) -> None:
@@ -104,6 +104,6 @@ class RateProbe:
         return {name: torch.cat([w, names[name]]) if name in names else w for name, w in weights.items()}
 
 
-def rate_price(rate: Tensor, penalty: float, target: float) -> Tensor:
-    """``penalty`` times what the firing rates of the samples [B] exceed ``target`` by, on average."""
-    return penalty * torch.clamp(rate - target, min=0.0).mean()
+def firing_rate_penalty(rate: Tensor, weight: float, target: float) -> Tensor:
+    """``weight`` times the mean excess of the firing rates of the samples [B] over ``target``."""
+    return weight * torch.clamp(rate - target, min=0.0).mean()

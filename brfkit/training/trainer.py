@@ -36,8 +36,8 @@ from brfkit.training.regularise import (
     check_spike_dropout,
     drop_input,
     drop_spikes,
-    rate_price,
-    scale_for_lost,
+    firing_rate_penalty,
+    rescale_for_dropout,
 )
 from brfkit.training.totals import Totals
 from brfkit.training.windows import Window, windows
@@ -157,12 +157,12 @@ class Trainer:
                 x, labels = self.augmentation.apply(x, labels, chosen, training.seed, self.epoch)
             if training.input_dropout and len(chosen):
                 x = drop_input(x, chosen, training.input_dropout, training.seed, self.epoch)
-            lost = None
+            dropped = None
             if training.spike_dropout:
-                lost = drop_spikes(chosen, training.spike_dropout, training.seed, self.epoch)
+                dropped = drop_spikes(chosen, training.spike_dropout, training.seed, self.epoch)
             size = self._size(order[first // together * together : first // together * together + together])
             last = (batch + 1) % training.accumulate == 0 or batch + 1 == self.steps_per_epoch
-            self.train_batch(x, labels, batch, sums, size, first % together == 0, last, lost)
+            self.train_batch(x, labels, batch, sums, size, first % together == 0, last, dropped)
             if step_done is not None:
                 step_done(batch + 1, self.steps_per_epoch)
         bad = not_finite(self.module.weight_tensors())
@@ -183,7 +183,7 @@ class Trainer:
         size: int | None = None,
         zero_grad: bool = True,
         apply_step: bool = True,
-        lost: SpikeMask | None = None,
+        dropped: SpikeMask | None = None,
     ) -> None:
         """Learn from one batch.
 
@@ -195,7 +195,7 @@ class Trainer:
             size: samples that the step is taken over (terms of the loss, where some labels are left out): more than B
                 where gradients are accumulated or processes share the batch.
             zero_grad, apply_step: whether gradients start from 0, and whether the optimiser takes its step.
-            lost: which spikes of these samples are dropped.
+            dropped: mask of the hidden spikes of these samples; None drops none.
         """
         samples = sample_count(labels)
         steps = x.steps if isinstance(x, Events) else x.shape[0]
@@ -204,7 +204,7 @@ class Trainer:
         right = 0
         dtype = np.dtype(self.config.training.dtype)
         tbptt, skip = self.config.training.tbptt, self.task.skip_steps
-        for window in windows(x, labels, lost, tbptt=tbptt, skip_steps=skip, dtype=dtype):
+        for window in windows(x, labels, dropped, tbptt=tbptt, skip_steps=skip, dtype=dtype):
             if zero_grad:
                 self._clear_gradients()
             loss = 0.0
@@ -229,13 +229,13 @@ class Trainer:
         """Forward and back through one window; outputs, loss and rightly classified rows."""
         samples = window.samples
         task = self.task if window.is_first else replace(self.task, skip_steps=0)
-        out, after, spikes, price = self._forward(window.x, None if window.is_first else self._state, window.lost)
+        out, after, spikes, penalty = self._forward(window.x, None if window.is_first else self._state, window.dropped)
         task_loss, right = fused_task_loss(task, out, torch.from_numpy(window.labels), self.threads)
         loss = task_loss.item()
         self._state = {name: value.detach() for name, value in after.items()}
         if not math.isfinite(loss) and self.world.size == 1:
             raise self._diverged(batch, "the loss")
-        whole = task_loss if price is None else task_loss + price
+        whole = task_loss if penalty is None else task_loss + penalty
         (whole if share == 1.0 else whole * share).backward()
         weight = self._weight(task, window.labels, len(out))
         sums.loss += loss * weight
@@ -244,9 +244,9 @@ class Trainer:
         return out.detach().numpy(), loss, right
 
     def _forward(
-        self, window: Any, state: Any, lost: SpikeMask | None = None
+        self, window: Any, state: Any, dropped: SpikeMask | None = None
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor], float, Any]:
-        """Outputs [T, B, O], the state after them, spikes per sample, and what spikes cost (None: nothing)."""
+        """Outputs [T, B, O], the state after them, spikes per sample, firing-rate penalty or None."""
         weights = self.module.weight_tensors()
         training = self.config.training
         if training.input_dropout:
@@ -255,13 +255,13 @@ class Trainer:
         network = self.network
         if self.probe is not None:
             network, weights = self.probe.network, self.probe.extend(weights)
-        if lost is not None:
-            weights = scale_for_lost(network, weights, lost.probability)
-        out, after, trace = scan(self.backend, network, weights, window, state, lost)
+        if dropped is not None:
+            weights = rescale_for_dropout(network, weights, dropped.probability)
+        out, after, trace = scan(self.backend, network, weights, window, state, dropped)
         if self.probe is None:
             return out, after, trace.spikes_per_sample(), None
-        price = rate_price(out[:, :, -1].mean(0), training.rate_penalty, training.rate_target)
-        return out[:, :, :-1], after, trace.spikes_per_sample(), price
+        penalty = firing_rate_penalty(out[:, :, -1].mean(0), training.rate_penalty, training.rate_target)
+        return out[:, :, :-1], after, trace.spikes_per_sample(), penalty
 
     def _clear_gradients(self) -> None:
         for parameter in self.module.parameters():

@@ -23,13 +23,13 @@ class Window:
         x: its input [T, B, I], or events.
         labels: [B], or [T, B] of its steps.
         is_first: whether it is the first of its batch, so that all states start from 0.
-        lost: which hidden spikes are dropped in it.
+        dropped: mask of the hidden spikes in it.
     """
 
     x: Tensor | Events
     labels: NDArray[np.int64]
     is_first: bool
-    lost: SpikeMask | None
+    dropped: SpikeMask | None
 
     @property
     def samples(self) -> int:
@@ -39,7 +39,7 @@ class Window:
 def windows(
     x: NDArray | Events,
     labels: NDArray[np.int64],
-    lost: SpikeMask | None = None,
+    dropped: SpikeMask | None = None,
     *,
     tbptt: int | None,
     skip_steps: int,
@@ -52,15 +52,15 @@ def windows(
     Args:
         x: [T, B, I] or events.
         labels: [B] or [T, B].
-        lost: which hidden spikes are dropped.
+        dropped: mask of the hidden spikes; None drops none.
         dtype: of events that are cut.
     """
     steps = x.steps if isinstance(x, Events) else x.shape[0]
     if tbptt is None or tbptt >= steps:
-        yield Window(x if isinstance(x, Events) else torch.from_numpy(x), labels, True, lost)
+        yield Window(x if isinstance(x, Events) else torch.from_numpy(x), labels, True, dropped)
         return
     dense = torch.from_numpy(x.dense(dtype) if isinstance(x, Events) else x)
     starts = [0, *range(max(tbptt, skip_steps + 1), steps, tbptt)]
     for start, stop in zip(starts, [*starts[1:], steps], strict=True):
         part = labels if labels.ndim == 1 else labels[start:stop]
-        yield Window(dense[start:stop], part, start == 0, None if lost is None else lost.after(start))
+        yield Window(dense[start:stop], part, start == 0, None if dropped is None else dropped.after(start))

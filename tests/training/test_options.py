@@ -92,8 +92,8 @@ def test_probe_gives_the_firing_rate_and_leaves_the_outputs_alone(readout, dtype
     np.testing.assert_allclose(more.outputs[:, :, -1].mean(0), rate, rtol=1e-5)
 
 
-def test_gradient_of_the_price_is_that_of_autograd():
-    """The eager backend goes another way through torch; the same price must have the same gradient."""
+def test_gradient_of_the_penalty_is_that_of_autograd():
+    """The eager backend goes another way through torch; the same penalty must have the same gradient."""
     from brfkit.backends.torch_bptt import run_network
 
     trainer = make(rate_penalty=3.0, rate_target=0.01)
@@ -115,13 +115,13 @@ def test_gradient_of_the_price_is_that_of_autograd():
         np.testing.assert_allclose(ours[name], clip * leaf.grad.numpy(), rtol=1e-8, atol=1e-12, err_msg=name)
 
 
-def test_price_lowers_the_spikes():
-    free, priced = make(epochs=2), make(epochs=2, rate_penalty=100.0)
-    spikes = [[t.train_epoch() for _ in range(2)][-1].spikes_per_sample for t in (free, priced)]
+def test_penalty_lowers_the_spikes():
+    free, penalised = make(epochs=2), make(epochs=2, rate_penalty=100.0)
+    spikes = [[t.train_epoch() for _ in range(2)][-1].spikes_per_sample for t in (free, penalised)]
     assert spikes[1] < spikes[0]
 
 
-def test_price_is_refused_where_it_cannot_be_taken():
+def test_penalty_is_refused_where_it_cannot_be_computed():
     with pytest.raises(BrfkitError, match="one hidden layer"):
         make(hidden=(4, 4), rate_penalty=1.0)
 

@@ -52,14 +52,14 @@ def test_gradient_is_that_of_inverted_dropout(backend):
     """Autograd through the eager loop whose spikes are multiplied by 0 or 1 / (1 - p); weights are not scaled there."""
     trainer = make(get_backend(backend, threads=1), clip_norm=1e9)
     x, labels = DATA.train.batch(np.arange(9), np.float64)
-    lost = drop_spikes(np.arange(9), 0.4, 0, 1)
+    dropped = drop_spikes(np.arange(9), 0.4, 0, 1)
     before = trainer.module.weights()
     sums = Totals()
-    trainer.train_batch(x, labels, 0, sums, lost=lost)
+    trainer.train_batch(x, labels, 0, sums, dropped=dropped)
 
     leaves = {n: torch.from_numpy(w).requires_grad_() for n, w in before.items()}
     hidden, readout = trainer.network.layers
-    left = torch.from_numpy(lost.left(0, len(x), 7) / (1.0 - 0.4))
+    left = torch.from_numpy(dropped.left(0, len(x), 7) / (1.0 - 0.4))
     own = {n.removeprefix("hidden0."): w for n, w in leaves.items() if n.startswith("hidden0.")}
     spikes, _, _ = run_layer(hidden, 0.01, own, torch.from_numpy(x), left=left)
     out, _, _ = run_layer(readout, 0.01, {n.removeprefix("readout."): w for n, w in leaves.items()}, spikes)
@@ -105,14 +105,14 @@ def test_windows_lose_other_spikes_and_a_long_one_is_bptt():
     assert not np.array_equal(short.module.weights()["hidden0.w_in"], plain.module.weights()["hidden0.w_in"])
 
 
-def test_the_price_takes_what_is_left_for_all():
+def test_the_penalty_counts_the_spikes_that_are_kept():
     """Spikes per sample that are left, times 1 / (1 - p), over steps and neurons: unbiased for the rate of all."""
     trainer = make(rate_penalty=2.0, rate_target=0.0)
     x, _ = DATA.train.batch(np.arange(9), np.float64)
-    out, _, left, price = trainer._forward(torch.from_numpy(x), None, drop_spikes(np.arange(9), 0.4, 0, 0))
+    out, _, left, penalty = trainer._forward(torch.from_numpy(x), None, drop_spikes(np.arange(9), 0.4, 0, 0))
     assert out.shape[-1] == 10
     assert left > 0
-    assert float(price.detach()) == pytest.approx(2.0 * left / 0.6 / (len(x) * 7), rel=1e-9)
+    assert float(penalty.detach()) == pytest.approx(2.0 * left / 0.6 / (len(x) * 7), rel=1e-9)
 
 
 def test_refused_where_it_cannot_be_right():
