@@ -50,17 +50,17 @@ def _scale_input(
 ) -> dict[str, Any]:
     """First every channel to a root mean square of 1, then every layer to the share of neurons that is to spike."""
     count = samples_for(network, steps, SAMPLES)
-    chosen = np.sort(np.random.default_rng([seed, _SCALE_STREAM]).permutation(len(train))[:count])
+    selected = np.sort(np.random.default_rng([seed, _SCALE_STREAM]).permutation(len(train))[:count])
     name = f"{network.layers[0].name}.w_in"
-    x, _ = train.batch(chosen, weights[name].dtype)
-    told: dict[str, Any] = {"samples": len(chosen)}
+    x, _ = train.batch(selected, weights[name].dtype)
+    recorded: dict[str, Any] = {"samples": len(selected)}
     scale = channel_scale(x)
     if scale is not None:
         weights[name] = np.ascontiguousarray(weights[name] / scale, weights[name].dtype)
-        told["channel_rms"] = [float(scale.min()), float(scale.max())]
+        recorded["channel_rms"] = [float(scale.min()), float(scale.max())]
     for done in calibrate_weights(network, weights, x, backend):
-        told[done.layer] = {"gain": done.gain, "share": done.share}
-    return told
+        recorded[done.layer] = {"gain": done.gain, "share": done.share}
+    return recorded
 
 
 def period_note(network: Network, weights: Weights, steps: int) -> str | None:
@@ -125,8 +125,8 @@ def starting_weights(
         raise BrfkitError(
             f"start_from: {path} was trained on another permutation of the pixels; give its own with --permutation"
         )
-    told = {"path": str(path), "sha256": checkpoint.sha256, "neuron": checkpoint.network.layers[0].neuron}
-    return checkpoint.weights, told
+    recorded = {"path": str(path), "sha256": checkpoint.sha256, "neuron": checkpoint.network.layers[0].neuron}
+    return checkpoint.weights, recorded
 
 
 def _check(path: str | Path, checkpoint: Checkpoint, network: Network) -> None:

@@ -46,7 +46,7 @@ Picture = Callable[[Sequence[Row], str, float | None], Any]
 
 
 class Observer(Protocol):
-    """Is told how a run goes on."""
+    """Receives the progress of a run."""
 
     def started(self, trainer: Trainer, epoch: int, epochs: int) -> None: ...
     def step(self, done: int, total: int) -> None: ...
@@ -54,7 +54,7 @@ class Observer(Protocol):
 
 
 class Silent:
-    """An observer that says nothing."""
+    """An observer that ignores what it receives."""
 
     def started(self, trainer: Trainer, epoch: int, epochs: int) -> None:
         pass
@@ -144,7 +144,7 @@ def train(
         resume: go on where the folder's last checkpoint ends; the result equals that of an undisturbed run. Of a run
             that is over, in a folder that cannot be written, the stored result is returned.
         force: overwrite a run that is there.
-        observer: is told about progress.
+        observer: receives the progress.
         stop: asked after every epoch; True ends the run early as if its epochs were over.
         world: the processes that share the work; the main process writes.
         picture: draws ``learning_curve.png``; None leaves it out.

@@ -151,15 +151,15 @@ class Trainer:
         for batch in range(self.steps_per_epoch):
             first = batch * training.batch_size
             whole = order[first : first + training.batch_size]
-            chosen = self.world.shard(whole)
-            x, labels = self.train_split.batch(chosen, np.dtype(training.dtype))
-            if self.augmentation is not None and len(chosen):
-                x, labels = self.augmentation.apply(x, labels, chosen, training.seed, self.epoch)
-            if training.input_dropout and len(chosen):
-                x = drop_input(x, chosen, training.input_dropout, training.seed, self.epoch)
+            selected = self.world.shard(whole)
+            x, labels = self.train_split.batch(selected, np.dtype(training.dtype))
+            if self.augmentation is not None and len(selected):
+                x, labels = self.augmentation.apply(x, labels, selected, training.seed, self.epoch)
+            if training.input_dropout and len(selected):
+                x = drop_input(x, selected, training.input_dropout, training.seed, self.epoch)
             dropped = None
             if training.spike_dropout:
-                dropped = drop_spikes(chosen, training.spike_dropout, training.seed, self.epoch)
+                dropped = drop_spikes(selected, training.spike_dropout, training.seed, self.epoch)
             size = self._size(order[first // together * together : first // together * together + together])
             last = (batch + 1) % training.accumulate == 0 or batch + 1 == self.steps_per_epoch
             self.train_batch(x, labels, batch, sums, size, first % together == 0, last, dropped)
@@ -216,10 +216,10 @@ class Trainer:
         if samples:
             sums.count(self.task, outputs, labels, right)
 
-    def _size(self, chosen: NDArray[np.int64]) -> int:
-        """What the weights of all batches of `chosen` samples add up to."""
+    def _size(self, selected: NDArray[np.int64]) -> int:
+        """What the weights of all batches of `selected` samples add up to."""
         y = self.train_split.y
-        return self._weight(self.task, y[chosen].T, self.steps) if self.masked else len(chosen)
+        return self._weight(self.task, y[selected].T, self.steps) if self.masked else len(selected)
 
     def _weight(self, task: Task, labels: NDArray[np.int64], steps: int) -> int:
         """Weight of the mean loss of a batch among others: its samples, or its terms where they differ."""

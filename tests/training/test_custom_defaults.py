@@ -161,7 +161,7 @@ def test_period_range_covers_one_to_four_periods():
     assert period_range(2, 0.01).draw(np.random.default_rng(0), 10).max() <= 50
 
 
-def test_a_silent_network_is_told_at_the_start_and_at_the_end(tmp_path, caplog):
+def test_a_silent_network_is_noted_at_the_start_and_at_the_end(tmp_path, caplog):
     path = dense_file(tmp_path / "a.npz", 1e-9)
     settings = {"network": {"w_in_init": "xavier"}, "training": {"epochs": 1}}
     with caplog.at_level(logging.WARNING):
@@ -177,7 +177,7 @@ def test_a_silent_network_is_told_at_the_start_and_at_the_end(tmp_path, caplog):
     assert json.loads((tmp_path / "run" / "result.json").read_text())["silent"] is True
 
 
-def test_sequences_shorter_than_a_period_are_told(tmp_path):
+def test_sequences_shorter_than_a_period_are_noted(tmp_path):
     overrides = {"network": {"init": {"omega": ["uniform", 3, 5]}}, "training": {"epochs": 1}}
     result = train(resolve(str(dense_file(tmp_path / "a.npz")), overrides=overrides), tmp_path / "run", BACKEND)
     assert result.notes[0].startswith(

@@ -87,7 +87,7 @@ def test_resumed_run_equals_the_undisturbed_one(tmp_path, optimizer):
         assert a.sha256 == b.sha256
 
 
-def test_an_epoch_that_was_not_saved_is_not_told(undisturbed, tmp_path, monkeypatch):
+def test_an_epoch_that_was_not_saved_is_not_recorded(undisturbed, tmp_path, monkeypatch):
     """Interrupted between measuring an epoch and its checkpoint: the metrics end with the checkpoint's epoch."""
     save = RunFolder.save
 

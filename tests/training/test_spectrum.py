@@ -54,14 +54,14 @@ def test_density_is_the_power_within_the_bounds(rng, size):
     np.testing.assert_allclose(counts, size * spectrum.power / 8.0, atol=1.999)
 
 
-def test_tones_are_heard_where_they_are():
+def test_omega_follows_the_tones():
     data = load("tones", splits=("train",))
     spectrum = input_spectrum(data.train, 0.01, 0)
     step = spectrum.omega[0]
     network = resolve("tones", "brf", overrides={"network": {"hidden": [200, 50]}}).network.build(4, 10)
     weights = network.initialise(1, np.float64)
     before = {name: value.copy() for name, value in weights.items()}
-    told = initialise_omega(network, weights, data.train, 1)
+    recorded = initialise_omega(network, weights, data.train, 1)
     for name, value in weights.items():
         if not name.endswith(".omega"):
             np.testing.assert_array_equal(value, before[name], err_msg=name)
@@ -71,8 +71,8 @@ def test_tones_are_heard_where_they_are():
         assert near.mean() > 0.6
         for omega in OMEGAS:
             assert (np.abs(value - omega) < 1.05 * step).mean() > 0.08
-        assert told[name] == [value.min(), np.median(value), value.max()]
-    assert set(told) == {"samples", "hidden0.omega", "hidden1.omega"}
+        assert recorded[name] == [value.min(), np.median(value), value.max()]
+    assert set(recorded) == {"samples", "hidden0.omega", "hidden1.omega"}
     again = network.initialise(1, np.float64)
     initialise_omega(network, again, data.train, 1)
     np.testing.assert_array_equal(again["hidden1.omega"], weights["hidden1.omega"])
@@ -110,12 +110,12 @@ def test_a_run_draws_from_its_training_part_and_says_so(tmp_path):
     train(config(omega_init="spectrum"), tmp_path / "a", backend)
     train(resolve(file=tmp_path / "a" / "config.json"), tmp_path / "b", backend)
     train(config(), tmp_path / "plain", backend)
-    told = [json.loads((tmp_path / name / "run.json").read_text()) for name in ("a", "b", "plain")]
-    assert told[0]["omega_init"] == told[1]["omega_init"]
-    assert told[0]["omega_init"]["samples"] == 54
-    assert "omega_init" not in told[2]
+    recorded = [json.loads((tmp_path / name / "run.json").read_text()) for name in ("a", "b", "plain")]
+    assert recorded[0]["omega_init"] == recorded[1]["omega_init"]
+    assert recorded[0]["omega_init"]["samples"] == 54
+    assert "omega_init" not in recorded[2]
     first = [np.load(tmp_path / name / "weights" / "epoch-0000.npz") for name in ("a", "b", "plain")]
-    assert float(first[0]["hidden0.omega"].min()) == told[0]["omega_init"]["hidden0.omega"][0]
+    assert float(first[0]["hidden0.omega"].min()) == recorded[0]["omega_init"]["hidden0.omega"][0]
     for name in first[0].files:
         np.testing.assert_array_equal(first[0][name], first[1][name])
         assert np.array_equal(first[0][name], first[2][name]) == (name != "hidden0.omega")

@@ -39,8 +39,8 @@ def test_epoch_0_is_the_network_it_starts_from(first, tmp_path):
     ended = [line for line in metrics(first) if line.startswith(f"{best},test")]
     began = [line for line in metrics(tmp_path / "next") if line.startswith("0,test")]
     assert began[0].split(",")[2:] == ended[0].split(",")[2:]
-    told = json.loads((tmp_path / "next" / "run.json").read_text())["start_from"]
-    assert told == {"path": str(first), "sha256": given.sha256, "neuron": "brf"}
+    recorded = json.loads((tmp_path / "next" / "run.json").read_text())["start_from"]
+    assert recorded == {"path": str(first), "sha256": given.sha256, "neuron": "brf"}
     after = open_checkpoint(tmp_path / "next" / "last.npz").weights
     assert not np.array_equal(after["hidden0.w_in"], given.weights["hidden0.w_in"])
     # The settings of the run repeat it.
@@ -65,8 +65,8 @@ def test_a_run_is_resumed_without_the_network_it_started_from(first, tmp_path):
 
 def test_another_neuron_may_go_on(first, tmp_path):
     train(config("rf", start_from=str(first)), tmp_path / "rf", BACKEND)
-    told = json.loads((tmp_path / "rf" / "run.json").read_text())["start_from"]
-    assert told["neuron"] == "brf"
+    recorded = json.loads((tmp_path / "rf" / "run.json").read_text())["start_from"]
+    assert recorded["neuron"] == "brf"
     assert open_checkpoint(tmp_path / "rf").network.layers[0].neuron == "rf"
 
 

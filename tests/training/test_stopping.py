@@ -63,7 +63,7 @@ def test_a_run_stops_with_the_first_epoch_that_reaches_the_accuracy(whole, tmp_p
     assert (folder / "last.npz").read_bytes() == before
 
 
-def test_an_accuracy_that_is_not_reached_changes_nothing_but_is_told(whole, tmp_path, caplog):
+def test_an_accuracy_that_is_not_reached_changes_nothing_but_is_noted(whole, tmp_path, caplog):
     reached = max(r.accuracy for r in figures(whole) if r.split == VALIDATION)
     assert reached < 100
     result = train(small(stop_accuracy=100.0), tmp_path / "a", BACKEND)
