@@ -59,9 +59,9 @@ def test_gradient_is_that_of_inverted_dropout(backend):
 
     leaves = {n: torch.from_numpy(w).requires_grad_() for n, w in before.items()}
     hidden, readout = trainer.network.layers
-    left = torch.from_numpy(dropped.left(0, len(x), 7) / (1.0 - 0.4))
+    kept = torch.from_numpy(dropped.kept(0, len(x), 7) / (1.0 - 0.4))
     own = {n.removeprefix("hidden0."): w for n, w in leaves.items() if n.startswith("hidden0.")}
-    spikes, _, _ = run_layer(hidden, 0.01, own, torch.from_numpy(x), left=left)
+    spikes, _, _ = run_layer(hidden, 0.01, own, torch.from_numpy(x), mask=kept)
     out, _, _ = run_layer(readout, 0.01, {n.removeprefix("readout."): w for n, w in leaves.items()}, spikes)
     wanted = torch.from_numpy(labels).repeat(len(x))
     loss = torch.nn.functional.cross_entropy(out.reshape(-1, 10), wanted)
