@@ -44,6 +44,7 @@ def cost(
     channels: int,
     active: float,
     spikes: Mapping[int, float],
+    density: Sequence[Mapping[str, float]] = (),
 ) -> Cost:
     """Cost of a network of spiking layers in a row and a readout.
 
@@ -54,11 +55,17 @@ def cost(
         steps, channels: T and I of the input.
         active: input values other than 0 per sample.
         spikes: per sample, by the number of the layer.
+        density: of each spiking layer, the share of ``w_in`` and ``w_rec`` that connects where it is not all; neurons
+            count as connected alike.
     """
     sizes = [*hidden, outputs]
-    effective, dense = active * sizes[0], float(steps * channels * sizes[0])
+    shares = [*density, *({} for _ in range(len(sizes) - len(density)))]
+    fan_in = sizes[0] * shares[0].get("w_in", 1.0)
+    effective, dense = active * fan_in, float(steps * channels * fan_in)
     for index, units in enumerate(hidden):
-        fan_out = sizes[index + 1] + (units if recurrent[index] else 0)
+        fan_out = sizes[index + 1] * shares[index + 1].get("w_in", 1.0) + (
+            units * shares[index].get("w_rec", 1.0) if recurrent[index] else 0
+        )
         effective += spikes[index] * fan_out
         dense += steps * units * fan_out
     rate = sum(spikes.values()) / (steps * sum(hidden))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -14,6 +16,8 @@ from brfkit.neurons import Init, Neuron, OptionValue, Parameter, get_neuron, get
 from brfkit.neurons.spec import DISCRETISATION
 
 Weights = dict[str, NDArray]
+MATRICES = ("w_in", "w_rec")
+_MASK_STREAM = 8  # the numbers below belong to streams of training (order, dropout, spectrum, calibration)
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,9 @@ class Layer:
             constant (see :meth:`brfkit.neurons.Neuron.resolve_options`).
         constants: fixed numbers of the neuron that differ from its defaults, by name.
         surrogate: surrogate gradient; None takes the neuron's own.
+        density: share of the weights of ``w_in`` and ``w_rec`` that connect, above 0 and up to 1, by name, or one
+            number for both. The others are 0 and stay so (:meth:`Network.masks`).
+        mask_seed: which weights connect follows from it, the layer's name and the weight's.
     """
 
     name: str
@@ -40,8 +47,19 @@ class Layer:
     options: Mapping[str, OptionValue] = field(default_factory=dict)
     constants: Mapping[str, float] = field(default_factory=dict)
     surrogate: str | None = None
+    density: float | Mapping[str, float] = 1.0
+    mask_seed: int = 0
 
     def __post_init__(self) -> None:
+        given = self.density if isinstance(self.density, Mapping) else self._both(self.density)
+        for name, share in given.items():
+            if name not in self._matrices:
+                raise BrfkitError(f"layer {self.name}: density is of {' and '.join(self._matrices)}, not of {name!r}")
+            if not 0.0 < share <= 1.0:
+                raise BrfkitError(f"layer {self.name}: density of {name} must be above 0 and at most 1, not {share!r}")
+        object.__setattr__(self, "density", {name: float(share) for name, share in given.items() if share != 1.0})
+        if self.mask_seed < 0:
+            raise BrfkitError(f"layer {self.name}: mask_seed must be at least 0, not {self.mask_seed}")
         if "." in self.name:
             raise BrfkitError(f"a layer's name must not hold a dot: {self.name!r}")
         if self.units < 1:
@@ -52,6 +70,18 @@ class Layer:
         self.spec.resolve_constants(1.0, self.constants)
         if self.surrogate is not None:
             get_surrogate(self.surrogate)
+
+    @property
+    def _matrices(self) -> tuple[str, ...]:
+        return MATRICES if self.recurrent else MATRICES[:1]
+
+    def _both(self, share: float) -> dict[str, float]:
+        return dict.fromkeys(self._matrices, share)
+
+    @property
+    def densities(self) -> dict[str, float]:
+        """:attr:`density` by name, without the dense ones."""
+        return dict(self.density) if isinstance(self.density, Mapping) else self._both(self.density)
 
     @property
     def spec(self) -> Neuron:
@@ -122,11 +152,37 @@ class Network:
             for name, shape in layer.shapes(self.fan_in(index)).items()
         }
 
+    def masks(self) -> dict[str, NDArray[np.bool_]]:
+        """Which weights connect, in the shape of each weight that is not dense; read-only arrays.
+
+        Every weight connects with the probability of its density, whatever the others do.
+
+        Raises:
+            BrfkitError: none of the weights of a matrix connects.
+        """
+        found = {}
+        for index, layer in enumerate(self.layers):
+            shapes = layer.shapes(self.fan_in(index)) if layer.densities else {}
+            for weight, share in layer.densities.items():
+                name = f"{layer.name}.{weight}"
+                found[name] = _mask(name, shapes[weight], share, layer.mask_seed)
+        return found
+
+    def masked(self, weights: Mapping[str, NDArray]) -> Weights:
+        """The weights with 0 where nothing connects; dense ones as they are."""
+        masks = self.masks()
+        return {
+            name: np.where(masks[name], value, value.dtype.type(0)) if name in masks else value
+            for name, value in weights.items()
+        }
+
     def parameter_count(self) -> int:
-        return sum(int(np.prod(shape)) for shape in self.shapes().values())
+        """Trained numbers; weights that do not connect are none."""
+        masked = sum(int(mask.size - mask.sum()) for mask in self.masks().values())
+        return sum(int(np.prod(shape)) for shape in self.shapes().values()) - masked
 
     def check(self, weights: Mapping[str, NDArray]) -> None:
-        """Refuse weights of other names or shapes, and values that are not finite."""
+        """Refuse weights of other names or shapes, values that are not finite, and others than 0 where a mask has 0."""
         shapes = self.shapes()
         for name in shapes.keys() - weights.keys():
             raise BrfkitError(f"weight {name} is missing")
@@ -137,12 +193,16 @@ class Network:
                 raise BrfkitError(f"weight {name} has shape {weights[name].shape}, this network needs {shape}")
             if not np.isfinite(weights[name]).all():
                 raise BrfkitError(f"weight {name} holds values that are not finite")
+        for name, mask in self.masks().items():
+            if weights[name][~mask].any():
+                raise BrfkitError(f"weight {name} is not 0 where its density leaves no connection")
 
     def initialise(self, seed: int, dtype: DTypeLike = np.float32, init: Mapping[str, Init] | None = None) -> Weights:
         """Weights to start training from.
 
         [W_in, W_rec] is drawn Xavier-uniform as one matrix, as in the published code; biases are 0; a neuron's own
-        parameters come from its specification. ``init`` takes the place of any of these, by ``<layer>.<weight>``.
+        parameters come from its specification. ``init`` takes the place of any of these, by ``<layer>.<weight>``. What
+        does not connect is 0 then; the others are those of the dense network.
         """
         rng = np.random.default_rng(seed)
         init = dict(init or {})
@@ -164,7 +224,7 @@ class Network:
             weights[name] = init.pop(name).sample(rng, weights[name].shape)
         if init:
             raise BrfkitError(f"initial values are given for {', '.join(init)}, which this network does not have")
-        return {name: np.ascontiguousarray(value, dtype) for name, value in weights.items()}
+        return {name: np.ascontiguousarray(value, dtype) for name, value in self.masked(weights).items()}
 
     def to_dict(self) -> dict[str, Any]:
         """The network as plain JSON values; :meth:`from_dict` takes it back."""
@@ -181,6 +241,7 @@ class Network:
                     "options": dict(layer.options),
                     "constants": dict(layer.constants),
                     "surrogate": layer.surrogate,
+                    **({"density": layer.densities, "mask_seed": layer.mask_seed} if layer.densities else {}),
                 }
                 for layer in self.layers
             ],
@@ -200,12 +261,24 @@ class Network:
                     options={str(k): v if isinstance(v, str) else bool(v) for k, v in d["options"].items()},
                     constants={str(k): float(v) for k, v in d["constants"].items()},
                     surrogate=None if d["surrogate"] is None else str(d["surrogate"]),
+                    density={str(k): float(v) for k, v in d.get("density", {}).items()},
+                    mask_seed=int(d.get("mask_seed", 0)),
                 )
                 for d in data["layers"]
             )
             return Network(inputs=int(data["inputs"]), layers=layers, dt=float(data["dt"]))
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise BrfkitError(f"this is not the description of a network ({error!r})") from None
+
+
+@lru_cache(maxsize=64)
+def _mask(name: str, shape: tuple[int, ...], density: float, seed: int) -> NDArray[np.bool_]:
+    rng = np.random.default_rng([seed, _MASK_STREAM, crc32(name.encode())])
+    mask: NDArray[np.bool_] = rng.random(shape) < density
+    if not mask.any():
+        raise BrfkitError(f"a density of {density:g} leaves none of the {mask.size} weights of {name}")
+    mask.flags.writeable = False
+    return mask
 
 
 def recurrent_network(

@@ -163,7 +163,7 @@ class Backend(ABC):
         input_grad: bool = False,
         initial_state_grad: bool = False,
     ) -> Gradients:
-        """Take the gradient of a scalar back through time.
+        """Take the gradient of a scalar back through time. That of a weight which does not connect is 0.
 
         Args:
             trace: of a scan with ``differentiate=True``.
@@ -177,7 +177,10 @@ class Backend(ABC):
         check_vjp(trace, output_grad, input_grad)
         final = dict(final_state_grad or {})
         check_states(trace.saved.network, trace.outputs.shape[1], final, "gradient of final state")
-        return self._scan_vjp(VjpCall(trace, output_grad, final, input_grad, initial_state_grad))
+        found = self._scan_vjp(VjpCall(trace, output_grad, final, input_grad, initial_state_grad))
+        for name, mask in trace.saved.network.masks().items():
+            found.weights[name] = self._masked(found.weights[name], mask)
+        return found
 
     def one_threaded(self) -> Backend:
         """A backend for callers that run several scans at once in threads of their own; itself where it has none."""
@@ -193,6 +196,10 @@ class Backend(ABC):
             return self
         able = " or ".join(backends_with("bfloat16_gradients"))
         raise BrfkitError(f"backend {self.name} has no gradient_precision {precision}; use {able}, or float32")
+
+    def _masked(self, gradient: NDArray, mask: NDArray[np.bool_]) -> NDArray:
+        """A gradient with 0 where the mask has False."""
+        return np.where(mask, gradient, gradient.dtype.type(0))
 
     def _check_spikes(self, given: Mapping[str, NDArray]) -> None:
         """Refuse initial spikes that are none."""

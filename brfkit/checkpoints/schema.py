@@ -37,6 +37,9 @@ LAYER = {
     "surrogate": Value((str,), none=True, length=256),
 }
 
+SPARSE = {"density": Value((dict,)), "mask_seed": Value((int,), 0, (1 << 63) - 1)}
+"""Of a layer that is not dense."""
+
 META = {
     "epoch": COUNT,
     "config": Value((dict,)),
@@ -88,10 +91,13 @@ def check_description(values: Mapping[str, Any]) -> None:
     for number, layer in enumerate(values["layers"]):
         where = f"layer {number} of the network"
         check_values(layer, LAYER, where)
+        check_values(layer, SPARSE, where, required=())
         if not layer["name"].isprintable():
             raise BrfkitError(f"{where} has a name that cannot be printed")
         for name, constant in layer["constants"].items():
             FINITE.check(constant, f"{where}: {name[:80]}")
+        for name, share in layer.get("density", {}).items():
+            Value(NUMBER, 0, 1).check(share, f"{where}: density of {name[:80]}")
         for name, option in layer["options"].items():
             Value((bool, str), length=256).check(option, f"{where}: {name[:80]}")
 

@@ -23,6 +23,8 @@ def identity(network: Network) -> dict[str, Any]:
         constants = layer.spec.resolve_constants(network.dt, layer.constants)
         found |= {f"{prefix}neuron": layer.neuron}
         found |= {f"{prefix}{key}": value for key, value in layer.spec.resolve_options(layer.options).items()}
+        if layer.densities:
+            found |= {f"{prefix}density": layer.densities, f"{prefix}mask_seed": layer.mask_seed}
         found |= {f"{prefix}{key}": v for key, v in constants.items() if key not in trained and key != "dt"}
     return found
 

@@ -20,12 +20,17 @@ from brfkit.nn.initial import seed
 from brfkit.nn.plan import Plan, key_of
 
 
+def _mask_name(weight: str) -> str:
+    return f"{weight.replace('.', '__')}__mask"
+
+
 class NetworkModule(torch.nn.Module):
     """A :class:`brfkit.network.Network` with its weights as parameters.
 
     ``forward`` takes [T, B, I] or events, and an initial state ``<layer>.<state>`` [B, H] (what is missing is 0); it
     returns the outputs [T, B, O], with ``return_state`` also the state after the last step. Parameter names are those
-    of the network with ``.`` replaced by ``__``.
+    of the network with ``.`` replaced by ``__``. What does not connect (``density`` of a layer) counts as 0 and has the
+    gradient 0, whatever the parameter holds there.
 
     Args:
         network: description.
@@ -56,6 +61,8 @@ class NetworkModule(torch.nn.Module):
         for name in network.shapes():
             value = torch.from_numpy(np.array(values[name]))
             self.register_parameter(name.replace(".", "__"), torch.nn.Parameter(value))
+        for name, mask in network.masks().items():
+            self.register_buffer(_mask_name(name), torch.from_numpy(mask.copy()), persistent=False)
 
     @property
     def backend(self) -> Backend | str:
@@ -79,12 +86,19 @@ class NetworkModule(torch.nn.Module):
             found[name] = getattr(self, attribute) if value is None else value
         return found
 
+    def connected(self) -> dict[str, Tensor]:
+        """:meth:`weight_tensors` with 0 where the network's masks have it, whatever the parameters hold there."""
+        found = self.weight_tensors()
+        for name in self.network.masks():
+            found[name] = torch.where(getattr(self, _mask_name(name)), found[name], 0.0)
+        return found
+
     def weights(self) -> Weights:
-        """A copy of the parameters as arrays."""
-        return {name: value.detach().cpu().numpy().copy() for name, value in self.weight_tensors().items()}
+        """A copy of the weights as arrays."""
+        return {name: value.detach().cpu().numpy().copy() for name, value in self.connected().items()}
 
     def forward(self, x: Tensor | Events, state: Mapping[str, Tensor] | None = None) -> Any:
-        weights = self.weight_tensors()
+        weights = self.connected()
         tensors = list(weights.values())
         plan = self._plans[0]
         if state is not None:

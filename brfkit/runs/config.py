@@ -148,6 +148,11 @@ class NetworkConfig:
     init: Mapping[str, Init] = setting(
         None, "Initial distributions by parameter of the hidden neurons, or readout.PARAMETER.", default_factory=dict
     )
+    density: Mapping[str, float] = setting(
+        None, "Share of the hidden layers' w_in and w_rec that connects, one number or { w_in, w_rec }; the rest is 0.",
+        default_factory=dict,
+    )  # fmt: skip
+    mask_seed: int | None = setting(None, "Of which weights connect.  [default: training.seed]", low=0, high=2**63 - 1)
     omega_init: str | None = setting(
         None, "Draw ω of the hidden neurons from the spectrum of the training inputs; auto: where they have one.",
         NETWORK, choices=OMEGA_INITS,
@@ -200,15 +205,22 @@ class NetworkConfig:
         return tuple(self.recurrent if one is None else one for one in given)
 
     def resolved_layers(self) -> tuple[LayerConfig, ...]:
-        """The hidden layers with everything that they take from these settings; none for the short form."""
+        """The hidden layers with everything that they take from these settings."""
         ours = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
-        return tuple(one.over(ours) for one in self.layers)
+        layers = self.layers or tuple(LayerConfig(units) for units in self.hidden)
+        return tuple(one.over(ours) for one in layers)
 
-    def build(self, inputs: int, outputs: int) -> Network:
-        """The network of spiking neurons; :data:`LSTM` is none (see :mod:`brfkit.training.lstm`)."""
-        if self.layers:
+    def build(self, inputs: int, outputs: int, seed: int = 0) -> Network:
+        """The network of spiking neurons; :data:`LSTM` is none (see :mod:`brfkit.training.lstm`).
+
+        Args:
+            inputs, outputs: channels and classes.
+            seed: of which weights connect in sparse layers, where no ``mask_seed`` is set.
+        """
+        if self.layers or self.density:
             hidden = [
-                one.described(f"hidden{i}", f"network.layers[{i}]") for i, one in enumerate(self.resolved_layers())
+                one.described(f"hidden{i}", f"network.layers[{i}]" if self.layers else "network", seed)
+                for i, one in enumerate(self.resolved_layers())
             ]
             readout = Layer("readout", self.readout, outputs, recurrent=False, bias=self.readout_bias)
             return Network(inputs, (*hidden, readout), self.dt)
@@ -232,7 +244,7 @@ class NetworkConfig:
     def initial_distributions(self) -> dict[str, Init]:
         """``init`` by the names of the network's weights."""
         named: dict[str, Init] = {}
-        for i, one in enumerate(self.resolved_layers()):
+        for i, one in enumerate(self.resolved_layers() if self.layers else ()):
             named |= {f"hidden{i}.{name}": init for name, init in one.init.items() if not name.startswith("readout.")}
         for name, init in self.init.items():
             if name.startswith("readout."):
@@ -339,6 +351,7 @@ class Config:
         sections["network"]["trainable"] = list(self.network.trainable)
         sections["network"]["options"] = dict(self.network.options)
         sections["network"]["constants"] = dict(self.network.constants)
+        sections["network"]["density"] = dict(self.network.density)
         sections["network"]["init"] = {name: init_values(init) for name, init in self.network.init.items()}
         return sections
 

@@ -34,6 +34,10 @@ class LayerConfig:
     options: Mapping[str, bool] = setting(None, "Parts of the neuron switched on or off.", default_factory=dict)
     constants: Mapping[str, float] = setting(None, "Constants of the neuron.", default_factory=dict)
     init: Mapping[str, Init] = setting(None, "Initial distributions by parameter.", default_factory=dict)
+    density: Mapping[str, float] = setting(
+        None, "Share of w_in and w_rec that connects, one number or { w_in, w_rec }.", default_factory=dict
+    )
+    mask_seed: int | None = setting(None, "Of which weights connect.", low=0, high=2**63 - 1)
 
     @staticmethod
     def of(layer: Layer) -> LayerConfig:
@@ -51,14 +55,25 @@ class LayerConfig:
             trainable=trained,
             options={name: bool(on) for name, on in options.items() if not name.startswith(TRAIN)},
             constants=dict(layer.constants),
+            density=layer.densities,
+            mask_seed=layer.mask_seed if layer.densities else None,
         )
 
-    def described(self, name: str, where: str) -> Layer:
+    @property
+    def densities(self) -> dict[str, float]:
+        """:attr:`density` by name. One number for both says nothing of the recurrent weights that a layer lacks."""
+        found = dict(self.density)
+        if self.recurrent is False and found.get("w_in") == found.get("w_rec"):
+            found.pop("w_rec", None)
+        return found
+
+    def described(self, name: str, where: str, seed: int = 0) -> Layer:
         """The layer; every setting that is None takes what a network takes by default.
 
         Args:
             name: of the layer in the network.
             where: what to call it in an error.
+            seed: of which weights connect, where the layer has no ``mask_seed``.
 
         Raises:
             BrfkitError: the neuron is unknown, or does not have what is set.
@@ -77,6 +92,8 @@ class LayerConfig:
                 options,
                 dict(self.constants),
                 self.surrogate,
+                self.densities,
+                seed if self.mask_seed is None else self.mask_seed,
             )
         except BrfkitError as error:
             raise BrfkitError(f"{where}: {error}") from None

@@ -48,6 +48,11 @@ RULES: tuple[Rule, ...] = (
     ("network.w_in_init", lambda c: c.network.start_from is not None, "where weights come from start_from"),
     ("network.init", lambda c: c.network.start_from is not None, "where weights come from start_from"),
     ("network.init.omega", lambda c: c.network.omega_init is not None, "where omega_init draws ω"),
+    (
+        "network.mask_seed",
+        lambda c: not any(one.density for one in c.network.resolved_layers()),
+        "on dense layers (network.density)",
+    ),
     ("training.schedule", lambda c: c.training.epochs == 1, "in a run of one epoch"),
     ("network.dt", lambda c: c.network.neuron == LSTM, f"on neuron {LSTM}, which has no time step"),
     ("network.readout", lambda c: c.network.neuron == LSTM, f"on neuron {LSTM}, which has a linear readout"),

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from brfkit.errors import BrfkitError
-from brfkit.network import Layer
+from brfkit.network import MATRICES, Layer
 from brfkit.neurons import Constant, Init, Normal, Uniform
 from brfkit.runs.layers import LayerConfig
 from brfkit.runs.settings import Declared, declared, short
@@ -44,7 +44,9 @@ def _value(field: Declared, value: Any) -> Any:
     if value is None and field.optional:
         return None
     if field.kind == "Mapping":
-        read = {"init": _init, "constants": _finite}.get(field.name, _switch)
+        read = {"init": _init, "constants": _finite, "density": _share}.get(field.name, _switch)
+        if field.name == "density" and not isinstance(value, Mapping):
+            return dict.fromkeys(MATRICES, _share(key, value))
         return {name: read(f"{key}.{name}", v) for name, v in _mapping(key, value).items()}
     if field.kind == LayerConfig.__name__:
         return _layers(key, value)
@@ -138,6 +140,15 @@ def _finite(key: str, value: Any) -> float:
     if not math.isfinite(number):
         raise BrfkitError(f"{key} must be finite, not {number}")
     return number
+
+
+def _share(key: str, value: Any) -> float:
+    if key.count(".") and key.rpartition(".")[0].endswith("density") and key.rpartition(".")[2] not in MATRICES:
+        raise BrfkitError(f"{key}: density is of {' and '.join(MATRICES)}")
+    share = _finite(key, value)
+    if not 0.0 < share <= 1.0:
+        raise BrfkitError(f"{key} must be above 0 and at most 1, not {share:g}")
+    return share
 
 
 def _number(text: str) -> str | float:

@@ -20,7 +20,7 @@ from brfkit.training.trainer import Trainer
 
 def build_lstm(config: NetworkConfig, inputs: int, outputs: int) -> LstmNetwork:
     """The baseline that a configuration asks for; settings that belong to spiking neurons are refused."""
-    names = ("layers", "options", "constants", "init", "surrogate", "bias", "discretisation", "trainable")
+    names = ("layers", "options", "constants", "density", "init", "surrogate", "bias", "discretisation", "trainable")
     given = {name: getattr(config, name) for name in names}
     given["no recurrent weights"] = not config.recurrent
     for name, value in given.items():

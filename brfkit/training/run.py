@@ -232,7 +232,7 @@ def make_trainer(
         _check_memory(config, dataset, baseline.parameter_count(), states=2)
         weights = baseline.initialise(training.seed, dtype)
         return LstmTrainer(config, dataset, baseline, weights, LstmBackend(), world), {}
-    network = config.network.build(dataset.channels, dataset.classes)
+    network = config.network.build(dataset.channels, dataset.classes, training.seed)
     states = max(len(layer.spec.states) for layer in network.layers)
     _check_memory(config, dataset, network.parameter_count(), states)
     weights = network.initialise(training.seed, dtype, config.network.initial_distributions())
@@ -240,7 +240,7 @@ def make_trainer(
     path = config.network.start_from
     if path is not None and not resumed:
         found, origin["start_from"] = starting_weights(path, network, config.network.neuron, dataset.permutation)
-        weights = {name: found[name].astype(dtype) for name in weights}
+        weights = network.masked({name: found[name].astype(dtype) for name in weights})
     return Trainer(config, dataset, network, weights, backend, world), origin
 
 

@@ -103,17 +103,22 @@ def random_directions(
         BrfkitError: unknown parameters, or all that would move is 0 and so has no scale.
     """
     names = moving_weights(network, parameters)
-    vectors = tuple({name: _random(centre[name], seed, number, name) for name in names} for number in range(count))
+    masks = network.masks()
+    vectors = tuple(
+        {name: _random(centre[name], seed, number, name, masks.get(name)) for name in names} for number in range(count)
+    )
     if not any(vector.any() for vector in vectors[0].values()):
         raise BrfkitError(f"parameters: {', '.join(names)} are all 0, so a direction has no scale")
     return Directions(vectors)
 
 
-def _random(weight: NDArray, seed: int, number: int, name: str) -> NDArray[np.float64]:
+def _random(weight: NDArray, seed: int, number: int, name: str, mask: NDArray[np.bool_] | None) -> NDArray[np.float64]:
     rng = np.random.default_rng([seed, number, *name.encode()])
     drawn = rng.standard_normal(weight.shape)
+    if mask is not None:  # a direction does not leave the weights that connect, of which a row may have none
+        drawn = np.where(mask, drawn, 0.0)
     wanted, norm = _row_norms(weight.astype(np.float64)), _row_norms(drawn)
-    return drawn * (wanted / norm)
+    return drawn * (wanted / np.where(norm == 0.0, 1.0, norm))
 
 
 def _row_norms(values: NDArray[np.float64]) -> NDArray[np.float64]:

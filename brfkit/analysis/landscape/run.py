@@ -245,7 +245,7 @@ def _spectrum(ready: SurfaceSetup, directions: Directions, wanted: Curvature) ->
 
     def gradient(values: Any) -> Any:
         found = loss_gradient(
-            setup.network, replaced(centre, names, values), split, setup.task, setup.backend,
+            setup.network, setup.network.masked(replaced(centre, names, values)), split, setup.task, setup.backend,
             ready.settings.batch_size,
         )  # fmt: skip
         return flat(found, names)

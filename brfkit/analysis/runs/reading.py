@@ -164,6 +164,5 @@ def _cost(config: Config, provenance: Mapping[str, Any], result: Mapping[str, An
         return None
     steps, channels, classes = (int(provenance[key]) for key in sizes)
     spikes = dict(enumerate(by_layer))
-    return cost(
-        network.hidden, classes, network.recurrent_layers, steps, channels, float(provenance["active_inputs"]), spikes
-    )
+    active, density = float(provenance["active_inputs"]), [one.densities for one in network.resolved_layers()]
+    return cost(network.hidden, classes, network.recurrent_layers, steps, channels, active, spikes, density)

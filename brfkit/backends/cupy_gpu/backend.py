@@ -66,6 +66,12 @@ class DeviceBackend(Backend):
     def _dtype(self, network: Network, weights: Mapping[str, NDArray]) -> np.dtype:
         return dtype_of(network, weights, self.device)
 
+    def _masked(self, gradient: Array, mask: NDArray[np.bool_]) -> Array:
+        if not self.device.owns(gradient):
+            return super()._masked(gradient, mask)
+        with self.device.active():
+            return gradient * self.device.to_device(np.ascontiguousarray(mask, gradient.dtype))
+
     def _check_spikes(self, given: Mapping[str, NDArray]) -> None:
         # What lies on the device is not looked at: that would wait for the device.
         super()._check_spikes({name: value for name, value in given.items() if not self.device.owns(value)})
