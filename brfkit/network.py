@@ -34,9 +34,9 @@ class Layer:
             constant (see :meth:`brfkit.neurons.Neuron.resolve_options`).
         constants: fixed numbers of the neuron that differ from its defaults, by name.
         surrogate: surrogate gradient; None takes the neuron's own.
-        density: share of the weights of ``w_in`` and ``w_rec`` that connect, above 0 and up to 1, by name, or one
-            number for both. The others are 0 and stay so (:meth:`Network.masks`).
-        mask_seed: which weights connect follows from it, the layer's name and the weight's.
+        density: share of the weights of ``w_in`` and ``w_rec`` that are kept, above 0 and up to 1, by name, or one
+            number for both. The others are masked: 0, with the gradient 0 (:meth:`Network.masks`).
+        mask_seed: seed of the mask, with the names of layer and weight.
     """
 
     name: str
@@ -153,12 +153,12 @@ class Network:
         }
 
     def masks(self) -> dict[str, NDArray[np.bool_]]:
-        """Which weights connect, in the shape of each weight that is not dense; read-only arrays.
+        """Which weights are kept, in the shape of each weight that is not dense; read-only arrays.
 
-        Every weight connects with the probability of its density, whatever the others do.
+        Every weight is kept with the probability of its density, independently of the others.
 
         Raises:
-            BrfkitError: none of the weights of a matrix connects.
+            BrfkitError: no weight of a matrix is kept.
         """
         found = {}
         for index, layer in enumerate(self.layers):
@@ -169,7 +169,7 @@ class Network:
         return found
 
     def masked(self, weights: Mapping[str, NDArray]) -> Weights:
-        """The weights with 0 where nothing connects; dense ones as they are."""
+        """The weights with 0 where :meth:`masks` has False."""
         masks = self.masks()
         return {
             name: np.where(masks[name], value, value.dtype.type(0)) if name in masks else value
@@ -177,7 +177,7 @@ class Network:
         }
 
     def parameter_count(self) -> int:
-        """Trained numbers; weights that do not connect are none."""
+        """Trained numbers, without masked weights."""
         masked = sum(int(mask.size - mask.sum()) for mask in self.masks().values())
         return sum(int(np.prod(shape)) for shape in self.shapes().values()) - masked
 
@@ -201,8 +201,8 @@ class Network:
         """Weights to start training from.
 
         [W_in, W_rec] is drawn Xavier-uniform as one matrix, as in the published code; biases are 0; a neuron's own
-        parameters come from its specification. ``init`` takes the place of any of these, by ``<layer>.<weight>``. What
-        does not connect is 0 then; the others are those of the dense network.
+        parameters come from its specification. ``init`` takes the place of any of these, by ``<layer>.<weight>``. Masked
+        weights are 0; the others are those of the dense network.
         """
         rng = np.random.default_rng(seed)
         init = dict(init or {})

@@ -163,7 +163,7 @@ class Backend(ABC):
         input_grad: bool = False,
         initial_state_grad: bool = False,
     ) -> Gradients:
-        """Take the gradient of a scalar back through time. That of a weight which does not connect is 0.
+        """Take the gradient of a scalar back through time. That of a masked weight is 0.
 
         Args:
             trace: of a scan with ``differentiate=True``.

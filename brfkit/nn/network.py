@@ -29,7 +29,7 @@ class NetworkModule(torch.nn.Module):
 
     ``forward`` takes [T, B, I] or events, and an initial state ``<layer>.<state>`` [B, H] (what is missing is 0); it
     returns the outputs [T, B, O], with ``return_state`` also the state after the last step. Parameter names are those
-    of the network with ``.`` replaced by ``__``. What does not connect (``density`` of a layer) counts as 0 and has the
+    of the network with ``.`` replaced by ``__``. Masked weights (``density`` of a layer) are taken as 0 and have the
     gradient 0, whatever the parameter holds there.
 
     Args:
