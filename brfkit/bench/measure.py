@@ -117,7 +117,7 @@ class Fused:
 
     Args:
         workload: what to run.
-        backend: who computes.
+        backend: compute backend.
         threads: of torch, where the backend leaves the processors to it.
         gradient_precision: as in a training run.
     """

@@ -63,7 +63,7 @@ def run_population(
         parameters: by name, (neurons,), in the dtype of the computation.
         drive: (steps, 1), the same current for all, or (steps, neurons), in the dtype of the computation.
         dt: time step δ.
-        backend: who computes.
+        backend: compute backend.
         record: keep states and spikes.
         unstable: (neurons,), see :func:`brfkit.simulation.divergence.first_divergence`.
         progress: called with steps done and steps in all, both summed over neurons.

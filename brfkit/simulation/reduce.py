@@ -240,7 +240,7 @@ def reduce_channels(
         steps: over which sums go.
         skip: steps before that at least, for every neuron, (N,).
         references: makes cos and sin, ``references(numbers, skip, steps)`` → two of (c, skip + steps).
-        engine, threads, progress: who computes, how many threads, and what hears of neuron-steps.
+        engine, threads, progress: compute engine, number of threads, callback for finished neuron-steps.
     """
     before = np.zeros(population.size, np.int64) if skip is None else skip
     few = population.size < population.plan(observed, reductions).lanes // 2 and capabilities(engine).compiled

@@ -31,7 +31,7 @@ Progress = Callable[[int, int, int, float], None]
 
 @dataclass(frozen=True)
 class Places:
-    """Where a trial reads and writes, and who computes."""
+    """Folders and compute backend of a trial."""
 
     folder: Path
     backend: Backend

@@ -46,7 +46,7 @@ class ForwardPass:
     """Forward scans of the layers of one batch.
 
     Args:
-        device, helpers: who computes.
+        device, helpers: device and its compiled helper kernels.
         steps, samples: T and B of the input.
         sets: sets of weights that the input runs through, one after the other in the batch of sets * B.
         keep: whether the way back will be asked for.
