@@ -1,4 +1,4 @@
-"""Ways in time steps through z' = (b + iω) z + I, z = u + iv: written once, for all resonators.
+"""Time discretisations of z' = (b + iω) z + I, z = u + iv: written once, for all resonators.
 
 Each ``advance(x, u, v, b, w, angle, sine, versine, dt)`` returns u and v after a step with the current x; b may be
 another at every step. ``angle, sine, versine = rotation(w, dt)`` are made once per sequence; a scheme that does not

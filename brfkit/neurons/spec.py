@@ -139,7 +139,7 @@ class Trainable:
 
 @dataclass(frozen=True)
 class Discretisation:
-    """One way from a neuron's differential equation to its time step.
+    """A time discretisation of a neuron's differential equation.
 
     Attributes:
         doc: one line.
@@ -173,7 +173,7 @@ class Neuron:
         parameters: trained parameters.
         constants: fixed numbers by name (δ is always there as ``dt``).
         options: parts that can be switched off.
-        discretisations: ways in time by name, the first is the default; none where there is one only.
+        discretisations: time discretisations by name, the first is the default; empty where there is one only.
         trainable: constants that can be trained.
         surrogate: name of the default surrogate gradient; None for a neuron without spikes.
         equations: the model in the notation of the papers, one line each.
@@ -219,7 +219,7 @@ class Neuron:
     def resolve_options(self, chosen: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
         """All options with their values; a name or value that this neuron does not have is refused.
 
-        Beside the parts, which are on or off, ``discretisation`` names a way in time where there are several, and
+        Beside the parts, which are on or off, ``discretisation`` names the discretisation where there are several, and
         ``train_<constant>`` says whether a constant is trained.
         """
         known: dict[str, OptionValue] = {option.name: option.default for option in self.options}
@@ -247,7 +247,7 @@ class Neuron:
             )
 
     def discretisation(self, options: Mapping[str, OptionValue]) -> Discretisation | None:
-        """The way in time that these options choose; None where there is one only."""
+        """The discretisation that these options select; None where there is one only."""
         name = self.resolve_options(options).get(DISCRETISATION)
         return None if name is None else self.discretisations[str(name)]
 

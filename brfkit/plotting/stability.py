@@ -46,10 +46,10 @@ def stability_figure(result: StabilityMap) -> Any:
     options = spec.resolve_options(result.plane.options or {})
     off = [option.name.replace("_", " ") for option in spec.options if not options[option.name]]
     without = f", without {', '.join(off)}" if off else ""
-    way = f", {options[DISCRETISATION]}" if len(spec.discretisations) > 1 else ""
+    scheme = f", {options[DISCRETISATION]}" if len(spec.discretisations) > 1 else ""
     if is_paper():
         _common_legend(fig, list(axes))
-    heading(fig, f"{spec.title}{way}, δ = {result.plane.dt:g}{without}", 12)
+    heading(fig, f"{spec.title}{scheme}, δ = {result.plane.dt:g}{without}", 12)
     return fig
 
 

@@ -87,7 +87,7 @@ def _parse(neuron: Neuron) -> str:
     """Build the programs with every option off, in every discretisation."""
     variants: list[dict[str, OptionValue]] = [{}]
     variants += [{option.name: False} for option in neuron.options]
-    variants += [{"discretisation": way} for way in neuron.discretisations]
+    variants += [{"discretisation": name} for name in neuron.discretisations]
     operations = 0
     for options in variants:
         model = build_model(neuron.name, options, neuron.surrogate)
