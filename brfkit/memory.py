@@ -41,7 +41,7 @@ class TrainingShape:
 # Copies of a weight beside the optimiser's moments: itself, its gradient, two that are watched, one that is measured,
 # those that kernels read forwards and backwards, and the float64 draw it begins as.
 _WEIGHT_COPIES = 8
-_KEPT_EVERY = 8  # steps between states that are kept for the way back, at the closest
+_KEPT_EVERY = 8  # steps between states that are kept for the backward pass, at the closest
 
 
 def estimate_training_bytes(shape: TrainingShape) -> int:

@@ -284,7 +284,7 @@ def compare(
 
 
 def scan_times(ours: Fused, repeats: int) -> dict[str, float]:
-    """Median milliseconds of ``inference``, ``forward`` (which keeps what the way back needs) and ``backward``."""
+    """Median milliseconds of ``inference``, ``forward`` (which keeps what the backward pass needs) and ``backward``."""
     w, backend = ours.workload, ours.backend
     times: dict[str, list[float]] = {"inference": [], "forward": [], "backward": []}
     with torch_threads(ours.threads):

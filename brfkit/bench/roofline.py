@@ -1,4 +1,4 @@
-"""How near the scans come to what the machine can do.
+"""Time of the scans against bounds measured on the machine.
 
 Every part of a scan is counted from the shapes and the spikes: floating-point operations, bytes between cache and
 registers, bytes to and from main memory. A scan cannot be quicker than

@@ -29,8 +29,8 @@ class LayerScan:
         counts: int32 [B, words], spikes over all steps; None without spikes.
         output: [T, B, H] of a layer without spikes.
         records: [STATES, T, B, H], if any was asked for.
-        kept: whole current of every step [T, B, H], for the way back.
-        checkpoints: [ceil(T / SEGMENT), STATES, B, H], for the way back.
+        kept: whole current of every step [T, B, H], for the backward pass.
+        checkpoints: [ceil(T / SEGMENT), STATES, B, H], for the backward pass.
     """
 
     states: Array
@@ -49,7 +49,7 @@ class ForwardPass:
         device, helpers: device and its compiled helper kernels.
         steps, samples: T and B of the input.
         sets: sets of weights that the input runs through, one after the other in the batch of sets * B.
-        keep: whether the way back will be asked for.
+        keep: whether the backward pass will be requested.
     """
 
     def __init__(self, device: Device, helpers: Helpers, steps: int, samples: int, sets: int, keep: bool) -> None:
