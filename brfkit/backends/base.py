@@ -122,7 +122,7 @@ class Backend(ABC):
             initial_state: as ``Trace.final_state``; what is missing is 0.
             record: names ``<layer>.<state>`` or ``<layer>.z`` to return for every step.
             differentiate: keep what ``scan_vjp`` needs.
-            spike_mask: which spikes are dropped on their way to other neurons. Outputs, counts, recurrence and the
+            spike_mask: which hidden spikes are dropped. Outputs, counts, recurrence and the
                 final ``z`` are those of the spikes that are left; a neuron's own states have seen all of its spikes.
 
         Raises:

@@ -16,7 +16,7 @@ class Capabilities:
     Attributes:
         dtypes: in which it computes.
         device: kind of device whose tensors ``brfkit.nn`` hands over without a copy, as torch names it.
-        spike_mask: ``scan`` takes ``spike_mask``: spikes dropped on their way to other neurons, with gradients.
+        spike_mask: ``scan`` takes ``spike_mask``: dropped hidden spikes, with gradients.
         own_threads: scans spread over threads of their own, so that torch's are better left at one, and several scans
             may run at once in threads of the caller.
         compiled: kernels are compiled for the width of a layer, so that few different widths are faster.

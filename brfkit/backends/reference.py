@@ -1,6 +1,6 @@
 """The definition: NumPy, float64, one operation after the other, easy to read and slow.
 
-Every other backend is proved against this one.
+Every other backend is tested against this one.
 """
 
 from __future__ import annotations

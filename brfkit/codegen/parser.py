@@ -26,7 +26,7 @@ def parse(function: Callable[..., Any], fixed: Mapping[str, Fixed] | None = None
     Args:
         function: straight-line function: assignments of ``+ - * / **2 abs sqrt exp expm1 sin cos minimum maximum
             spike`` to names, then one ``return``. Other names must be numbers of its module. A call of another such
-            function, of its module or of ``fixed``, is put in line; one that returns several values is assigned to as
+            function, of its module or of ``fixed``, is inlined; one that returns several values is assigned to as
             many names.
         fixed: arguments whose value is known now, numbers or functions; they are put in and are no longer inputs.
 
@@ -63,7 +63,7 @@ def _renamed(statements: list[Statement], wanted: Mapping[str, str], inputs: tup
 
 
 class _Parser:
-    """One function; ``callers`` are those into which it is put in line."""
+    """One function; ``callers`` are those into which it is inlined."""
 
     def __init__(self, function: Callable[..., Any], callers: tuple[Callable[..., Any], ...] = ()) -> None:
         try:
@@ -147,7 +147,7 @@ class _Parser:
         return outputs
 
     def _function(self, node: ast.Call) -> Callable[..., Any] | None:
-        """The function that is called, where it is one that can be put in line."""
+        """The function that is called, where it is one that can be inlined."""
         if not isinstance(node.func, ast.Name) or node.keywords or node.func.id in _CALLS:
             return None
         function = self._functions.get(node.func.id, self._globals.get(node.func.id))
