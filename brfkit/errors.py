@@ -1,4 +1,4 @@
-"""The one exception that brfkit raises for anything a user can mend."""
+"""The exception that brfkit raises for user-correctable errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SWITCHES = ("force", "resume", "keep-weights")
 
 
 class BrfkitError(Exception):
-    """Bad input, a missing file, an impossible setting: one line that says what is wrong and the way out.
+    """Bad input, a missing file, an impossible setting: one line that says what is wrong and how to correct it.
 
     The command line prints it as ``Error: …`` and exits with 1; library users catch it.
     """

@@ -182,7 +182,7 @@ def load(
     Args:
         path: run folder (its best checkpoint, else the last), checkpoint of this project, or ``.pt`` file of the
             published implementation.
-        neuron: for a published file, which neuron it holds; a wrong one is an error. For a network of a user's own
+        neuron: for a published file, which neuron it holds; a wrong one is an error. For a network of a custom
             neuron, the file that defines it.
         trust: execute the source of a user's neuron that the checkpoint carries, in place of naming its file.
         dataset: what it is run on where nothing else is said. A published file is then evaluated as published for it.

@@ -212,7 +212,7 @@ class Request:
         root: the folder that holds one folder per data set; may not exist.
         split: name of the split to read.
         order: int64 [T], step t of the result is step ``order[t]`` of the file; None keeps the order.
-        binning: how spike times become steps; None is the data set's own way. For event-based data only.
+        binning: how spike times become steps; None is the data set's default. For event-based data only.
         limit: how many samples are wanted, so that a reader may stop early; None is all.
         ignore_unlabelled: give -1 to steps without a label where the published code has a class for them.
     """

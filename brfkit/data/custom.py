@@ -1,4 +1,4 @@
-"""A user's own data: dense arrays, events or series in files. The formats are described in docs/data.md."""
+"""Custom data sets: dense arrays, events or series in files. The formats are described in docs/data.md."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def load_own(
     binning: Binning | None = None,
     test_fraction: float | None = None,
 ) -> Dataset:
-    """Reads a file of the user's own; see `load` for the arguments and docs/data.md for the format.
+    """Reads a custom data set; see `load` for the arguments and docs/data.md for the format.
 
     Raises:
         BrfkitError: the file cannot be read, lacks something or contradicts itself; a binning for dense data; a split
@@ -107,7 +107,7 @@ def _per_step(arrays: Arrays, part: str) -> bool:
 
 
 def _unreadable(request: Request) -> Split:
-    raise BrfkitError(f"split {request.split} of one's own data is read by load()")
+    raise BrfkitError(f"split {request.split} of a custom data set is read by load()")
 
 
 def _labels(

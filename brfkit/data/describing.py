@@ -47,7 +47,7 @@ class Description:
     Attributes:
         name, title, licence, citation, notes, channels, steps, class_names, labels_per_step, events: see `DataSpec`.
         folder: where its files are looked for; None for generated data.
-        state: the worst state of its files; ``"generated"``, or ``"own"`` for a file of one's own.
+        state: the worst state of its files; ``"generated"``, or ``"own"`` for a custom data set.
         bytes: size of the files that are here.
         files: its files.
         published_samples: samples of the published files by split.
@@ -85,13 +85,13 @@ def describe(
     """What a data set is, and what of it is here.
 
     Args:
-        name: one of `dataset_names()`, or the path of a file of one's own, which is read in any case.
+        name: one of `dataset_names()`, or the path of a custom data set, which is read in any case.
         data_dir: see `data_folder`.
         checksums: compare files with their published MD5; takes a second for each few hundred megabytes.
         read: read the splits whose files are here and count their samples and spikes.
 
     Raises:
-        BrfkitError: an unknown name; with `read` or for one's own file, files that cannot be read.
+        BrfkitError: an unknown name; with `read` or for a custom data set, files that cannot be read.
     """
     if is_path(name):
         return _own(Path(name).expanduser())

@@ -39,7 +39,7 @@ def dataset_names() -> tuple[str, ...]:
 
 
 def dataset_spec(name: str) -> DataSpec:
-    """The facts of the data set `name`, without reading it; of one's own file, which is read.
+    """The facts of the data set `name`, without reading it; a custom data set is read.
 
     Raises:
         BrfkitError: an unknown name, or a file that cannot be read.
@@ -76,7 +76,7 @@ def load(
     """Reads a data set, or generates it.
 
     Args:
-        name: one of `dataset_names()`, or the path of a file or of a folder of recordings of one's own (docs/data.md).
+        name: one of `dataset_names()`, or the path of a custom file or folder of recordings (docs/data.md).
         data_dir: folder that holds one folder per data set; see `data_folder` for the default.
         limit_train: keep the first so many samples of the training split.
         limit_test: the same for the test split.
@@ -85,8 +85,8 @@ def load(
         seed: draws the permutation where none is given. Nothing else depends on it.
         splits: which splits to read.
         binning: how spike times become steps: a `Binning`, or ``"full"`` (every spike is kept) or ``"paper"`` (the
-            published preprocessing of SHD). None is ``"full"``, or what one's own file says. For event data only.
-        test_fraction: share of the training samples of one's own data that become the test part, where there is none.
+            published preprocessing of SHD). None is ``"full"``, or what a custom file says. For event data only.
+        test_fraction: share of the training samples of custom data that become the test part, where there is none.
             The draw is always the same.
         audio: front end and test part of a folder of recordings; None takes MFCC. For such a folder only.
         ignore_unlabelled: give the steps of ECG-QTDB without a label the label -1, which leaves them out of loss and

@@ -22,7 +22,7 @@ SUFFIXES = (".npz", ".h5", ".hdf5", ".ts", ".csv")
 
 
 def is_path(name: str) -> bool:
-    """Whether the name of a data set means a file of the user's own."""
+    """Whether the name of a data set is the path of a custom file."""
     return Path(name).suffix.lower() in SUFFIXES or "/" in name or os.sep in name
 
 

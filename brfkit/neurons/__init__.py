@@ -32,7 +32,7 @@ NEURONS: dict[str, Neuron] = {n.name: n for n in (BRF, RF, BHRF, ALIF, SE_ADLIF,
 
 
 def register(neuron: Neuron, *, overwrite: bool = False) -> Neuron:
-    """Add a neuron of one's own under its name.
+    """Add a custom neuron under its name.
 
     A name that is taken is refused unless ``overwrite`` is true; networks and layers of that name then use the new one
     from their next call on.

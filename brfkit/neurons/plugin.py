@@ -1,4 +1,4 @@
-"""Neurons from outside the package: a user's own file, or an installed package's entry point ``brfkit.neurons``.
+"""Neurons from outside the package: a custom file, or an installed package's entry point ``brfkit.neurons``.
 
 A file is executed only where the user names it (``--neuron FILE``), or allows the source that a checkpoint carries
 (``trust=True``). What was registered this way is remembered with its source, so that checkpoints can carry it.
@@ -201,7 +201,7 @@ def check_stored(sources: Mapping[str, Mapping[str, str]], registry: dict[str, N
         )
 
 
-TEMPLATE = '''"""A neuron of your own.
+TEMPLATE = '''"""A custom neuron.
 
     brfkit neurons {file} --check     tests it
     brfkit train --neuron {file}      trains with it

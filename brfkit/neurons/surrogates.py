@@ -188,7 +188,7 @@ def _steeper(base: Surrogate, slope: str) -> Surrogate:
 
 
 def register_surrogate(surrogate: Surrogate, *, overwrite: bool = False) -> Surrogate:
-    """Add a surrogate gradient of one's own under its name.
+    """Add a custom surrogate gradient under its name.
 
     A name that is taken is refused unless ``overwrite`` is true; networks and layers of that name then use the new one
     from their next call on.

@@ -64,7 +64,7 @@ def fetch(
         One entry for each file; none for generated data.
 
     Raises:
-        BrfkitError: an unknown name; a file with other content that is in the way; no server gave the file; it cannot
+        BrfkitError: an unknown name; an existing file with other content; no server gave the file; it cannot
             be written.
     """
     facts = dataset_spec(ALIASES.get(name, name))
