@@ -1,4 +1,4 @@
-"""Commands and options of ``brfkit``: help grouped by topic, and options that would have no effect are told.
+"""Commands and options of ``brfkit``: help grouped by topic, and notes on options without effect.
 
 Command modules use :func:`cli_command`, :func:`cli_group` and :func:`option` in place of click's decorators.
 """

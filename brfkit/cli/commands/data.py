@@ -202,7 +202,7 @@ def encode(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Encode raw ECG recordings (WFDB) by level crossing as a data set of one's own.
+    """Encode raw ECG recordings (WFDB) by level crossing as a custom data set.
 
     RECORDS are paths without suffix; header, signal and annotations lie beside each other. Needs the package wfdb.
 

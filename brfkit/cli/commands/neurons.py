@@ -28,7 +28,7 @@ from brfkit.cli.parameters import NeuronName
 def command(name: str | None, kernel: str | None, as_json: bool, **options: Any) -> None:
     """List the neuron models, or show one of them.
 
-    NAME may be a file of your own, my.py, or my.py:NAME where it holds several neurons. It is executed.
+    NAME may be the file of a custom neuron, my.py, or my.py:NAME where it holds several neurons. It is executed.
 
     With NAME: its equations, states, parameters with units, defaults and initial values, constants and which of them
     can be trained, discretisations, the parts that can be switched off, the surrogate gradient and the source.
