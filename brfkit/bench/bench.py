@@ -58,15 +58,15 @@ StepDone = Callable[[int, int], None]
 class _Count:
     """Steps done and in all."""
 
-    def __init__(self, settings: Settings, backends: int, told: StepDone | None) -> None:
+    def __init__(self, settings: Settings, backends: int, on_step: StepDone | None) -> None:
         each = 1 + 2 * settings.repeats + settings.memory + settings.latency + settings.roofline
         self.total = len(settings.shapes) * (backends * each + 1 + settings.memory)
-        self.done, self.told = 0, told
+        self.done, self.on_step = 0, on_step
 
     def step(self) -> None:
         self.done += 1
-        if self.told is not None:
-            self.told(self.done, self.total)
+        if self.on_step is not None:
+            self.on_step(self.done, self.total)
 
 
 def run(

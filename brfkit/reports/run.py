@@ -25,7 +25,7 @@ def _rows(context: Context) -> list[Row]:
 
 
 def run_section(context: Context, watch: Watch) -> Section:
-    """What was trained, how, and what came of it; for a file without history, its evaluation."""
+    """Settings and results of the run; for a file without history, its evaluation."""
     config, rows = context.config, _rows(context)
     blocks: list[Block] = []
     headline: dict[str, str] = {}
@@ -63,7 +63,7 @@ def run_section(context: Context, watch: Watch) -> Section:
         blocks.append(Note("The settings of the training are not known: this is a checkpoint without a run folder."))
     else:
         blocks.append(_settings(config))
-    intro = "What was trained, how, and what came of it." if rows else "What the checkpoint holds and how it does."
+    intro = "Settings and results of the run." if rows else "Content of the checkpoint and its evaluation."
     return Section("run", "Run", intro, tuple(blocks), headline)
 
 

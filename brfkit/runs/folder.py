@@ -91,7 +91,7 @@ class RunFolder:
         names = (CONFIG, METRICS, BEST, LAST, PREVIOUS, RESULT)
         return [name for name in names if (self.path / name).exists()]
 
-    # Settings and what the run says of itself
+    # Settings and provenance
 
     @cached_property
     def config(self) -> Config:

@@ -72,7 +72,7 @@ class StudyResult:
     Attributes:
         spec: the study.
         folder: where its trials lie.
-        trials: by number; trials that were lost and run again are left out.
+        trials: by number; trials whose process died and that were repeated are excluded.
         best: the best complete trial; with several objectives the Pareto front.
         seconds: wall time of this call.
     """

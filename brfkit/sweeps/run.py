@@ -164,7 +164,7 @@ def run_workers(command: WorkerCommand, count: int, poll: Callable[[], None] | N
 
     Raises:
         BrfkitError: a worker ended with an error of its own, which it has printed.
-        KeyboardInterrupt: the workers were told to stop, and have.
+        KeyboardInterrupt: the workers were stopped.
     """
     workers = {number: command.start(number) for number in range(count)}
     left, failed = _RESTARTS, 0

@@ -1,4 +1,4 @@
-"""The Optuna study behind a study file: storage, sampler, pruner, and trials that lost their process."""
+"""The Optuna study behind a study file: storage, sampler, pruner, and trials whose process died."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ JOURNAL = "journal.log"
 PROCESS = "process"
 RETRIED = "retried"
 HEARTBEAT = 30.0  # seconds between signs of life of a trial
-LOST_AFTER = 600.0  # seconds without one after which a trial of another machine is taken for lost
+LOST_AFTER = 600.0  # seconds without one after which a trial of another machine is considered dead
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +159,7 @@ def trial_lock(folder: Path) -> Iterator[Any]:
 
 
 def process_attributes() -> dict[str, Any]:
-    """What tells whether this process still lives: host, number, start, time of the last sign of life."""
+    """Identifies this process and its last heartbeat: host, number, start, time."""
     return {"host": socket.gethostname(), "pid": os.getpid(), "start": _process_start(os.getpid()), "time": time.time()}
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 TRIALS = "trials"
 Progress = Callable[[int, int, int, float], None]
-"""Is told the trial's number, its seed, the epoch, and the value so far."""
+"""Called with the trial's number, its seed, the epoch, and the value so far."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class _Observer:
             raise import_optuna().TrialPruned
 
     def _sign(self) -> None:
-        """A sign of life now and then, for workers on other machines."""
+        """Sends heartbeats, for workers on other machines."""
         if time.monotonic() - self._signed > HEARTBEAT:
             self._signed = time.monotonic()
             self.trial.set_user_attr(PROCESS, process_attributes())

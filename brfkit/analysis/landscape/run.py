@@ -145,7 +145,7 @@ def landscape(
         The surface and its figures; None in a process that only helps.
 
     Raises:
-        BrfkitError: impossible settings, or a file in `out` that is in the way or belongs to another surface.
+        BrfkitError: impossible settings, or an existing file in `out`, also one of another surface.
         KeyboardInterrupt: Ctrl-C or SIGTERM; what was finished is in `out`.
     """
     resume, force, block = options.pop("resume", False), options.pop("force", False), options.pop("block", 16)

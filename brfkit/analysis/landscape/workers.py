@@ -218,7 +218,7 @@ class _Leader:
             self._error = error
 
     def _finish(self, block: Block) -> None:
-        """Wait for blocks of others; take over those whose process gives no sign of life."""
+        """Wait for blocks of others; take over those whose process sends no heartbeat."""
         last_signs: dict[int, tuple[tuple[int, int], float]] = {}
         while self.missing and self._error is None:
             block.stop.check()

@@ -111,7 +111,7 @@ def _remarks(groups: Sequence[Group]) -> list[str]:
                 found.append(f"{run.folder} has not learned: its accuracy ends at {run.curves['accuracy'][-1]:.2f} %")
             if not run.finished and not run.diverged:
                 found.append(f"{run.folder} is not finished: epoch {run.epochs[-1]} of {run.config.training.epochs}")
-            # The note on silence is the last one, and has been told.
+            # The note on silence is the last one, and has been printed.
             found += [f"{run.folder}: {note}" for note in (run.notes[:-1] if run.silent_layer else run.notes)]
             if run.frozen:
                 found.append(f"{run.folder}: {frozen_note(run.frozen)}")
