@@ -60,7 +60,7 @@ class Task:
         loss_on: ``last`` step; ``every`` step (mean of the losses); ``mean`` output over time; ``max`` over time of
             every output.
         accuracy_from: the same choices; ``every`` counts every step, ``mean`` compares the mean output over time.
-        skip_steps: outputs of the first steps that are not looked at.
+        skip_steps: outputs of the first steps that are ignored.
     """
 
     loss_on: str = EVERY

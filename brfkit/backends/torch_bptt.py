@@ -223,7 +223,7 @@ def run_recorded(
 
 
 def _readable(value: Tensor) -> bool:
-    """Whether values can be looked at without waiting for a device or for a transform of ``torch.func``."""
+    """Whether values can be read without synchronising a device or in a transform of ``torch.func``."""
     plain = type(value) is Tensor or type(value) is torch.nn.Parameter
     return plain and value.device.type == "cpu" and not torch._C._are_functorch_transforms_active()
 

@@ -113,7 +113,7 @@ def bin_events(
         offsets: int64 [N + 1]; recording n has the spikes ``offsets[n]:offsets[n + 1]``, counted from ``offsets[0]``.
         channels: number of channels I.
         steps: number of bins T.
-        binning: the rule; its own `steps` is not looked at.
+        binning: the rule; its own `steps` is ignored.
 
     Returns:
         ``(indices, indptr)``: uint16 [nnz] (int32 from 65537 channels on) active channels by recording, step and

@@ -146,7 +146,7 @@ def _one_state(
 
 
 def _readable(value: Tensor) -> bool:
-    """Whether values can be looked at without waiting for a device, and outside of compilers and transforms."""
+    """Whether values can be read without synchronising a device, and outside of compilers and transforms."""
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         return False
     return is_plain(value, ()) and value.device.type == "cpu"

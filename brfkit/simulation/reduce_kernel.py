@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from brfkit.codegen.model import Model
 from brfkit.codegen.python_printer import NUMPY, build
 
-# What is kept of a frame, y being the state that is looked at: Σ|y|, Σ output, Σ y cos, Σ y sin, Σ of the squares of
+# What is kept of a frame, y being the state that is measured: Σ|y|, Σ output, Σ y cos, Σ y sin, Σ of the squares of
 # the states that a current reaches, and the largest of these.
 REDUCTIONS = ("abs", "output", "cos", "sin", "energy", "peak")
 # Vectors that go through the time loop side by side: the operations of one neuron wait for each other, those of

@@ -73,7 +73,7 @@ class DeviceBackend(Backend):
             return gradient * self.device.to_device(np.ascontiguousarray(mask, gradient.dtype))
 
     def _check_spikes(self, given: Mapping[str, NDArray]) -> None:
-        # What lies on the device is not looked at: that would wait for the device.
+        # Arrays on the device are not checked, which would synchronise.
         super()._check_spikes({name: value for name, value in given.items() if not self.device.owns(value)})
 
     def _scan(self, call: ScanCall) -> Trace:
