@@ -124,7 +124,7 @@ def split(choices: tuple[str, ...] = ("test", "train")) -> Callable[[F], F]:
 def trained_network(function: F) -> F:
     """CHECKPOINT, ``--dataset``, ``--neuron`` and ``--permutation``: one trained network and its data."""
     neuron = option("--neuron", type=NeuronName(), panel=DATA,
-                    help="Which neuron a published file holds (brf, rf, bhrf), or the file of a custom neuron.")  # fmt: skip
+                    help="Neuron of a published file (brf, rf, bhrf), or the file of a custom neuron.")  # fmt: skip
     return click.argument("checkpoint", type=CheckpointPath())(dataset(neuron(permutation(function))))
 
 

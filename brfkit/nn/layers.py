@@ -271,15 +271,15 @@ class NeuronLayer(torch.nn.Module):
 
     def extra_repr(self) -> str:
         layer, spec = self.layer, self.layer.spec
-        told: dict[str, Any] = {} if type(self) is not NeuronLayer else {"neuron": layer.neuron}
-        told |= {"dt": self.dt, "recurrent": layer.recurrent}
-        told |= {"bias": True} if layer.bias else {}
+        shown: dict[str, Any] = {} if type(self) is not NeuronLayer else {"neuron": layer.neuron}
+        shown |= {"dt": self.dt, "recurrent": layer.recurrent}
+        shown |= {"bias": True} if layer.bias else {}
         for key, default in (("num_layers", 1), ("bidirectional", False), ("batch_first", False)):
-            told |= {key: getattr(self, key)} if getattr(self, key) != default else {}
+            shown |= {key: getattr(self, key)} if getattr(self, key) != default else {}
         plain = spec.resolve_options({})
         chosen = spec.resolve_options(layer.options)
-        told |= {key: value for key, value in chosen.items() if key == DISCRETISATION or value != plain[key]}
-        told |= {key: value for key, value in layer.constants.items() if value != spec.constants[key]}
-        told |= {"surrogate": layer.surrogate} if layer.surrogate else {}
-        told |= {"backend": self.backend} if self.backend != "auto" else {}
-        return ", ".join([f"{self.in_features}, {self.units}", *(f"{key}={value}" for key, value in told.items())])
+        shown |= {key: value for key, value in chosen.items() if key == DISCRETISATION or value != plain[key]}
+        shown |= {key: value for key, value in layer.constants.items() if value != spec.constants[key]}
+        shown |= {"surrogate": layer.surrogate} if layer.surrogate else {}
+        shown |= {"backend": self.backend} if self.backend != "auto" else {}
+        return ", ".join([f"{self.in_features}, {self.units}", *(f"{key}={value}" for key, value in shown.items())])

@@ -1,4 +1,4 @@
-"""The step linearised: finite differences, the papers' matrix, formulas by hand, an integrator of one's own."""
+"""The step linearised: finite differences, the papers' matrix, formulas by hand, a custom integrator."""
 
 from __future__ import annotations
 

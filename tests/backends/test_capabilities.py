@@ -1,4 +1,4 @@
-"""Backends are told apart by what they say they can do, and what they say is true."""
+"""Backends are distinguished by declared capabilities, and these are correct."""
 
 from __future__ import annotations
 

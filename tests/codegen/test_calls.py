@@ -1,4 +1,4 @@
-"""Functions that call others: their statements are put in line, and mistakes name the line that is meant."""
+"""Functions that call others: their statements are inlined, and mistakes name the line that is meant."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def write_recordings(path: Path, content: Mapping[str, Any]) -> Path:
 
 
 def own_dense(per_step: bool = False) -> dict[str, Any]:
-    """A file of one's own with dense arrays: 6 + 3 samples of 5 steps and 2 channels, 3 classes."""
+    """A custom file with dense arrays: 6 + 3 samples of 5 steps and 2 channels, 3 classes."""
     rng = np.random.default_rng(1)
     content: dict[str, Any] = {}
     for part, samples in (("train", 6), ("test", 3)):
@@ -70,7 +70,7 @@ def own_dense(per_step: bool = False) -> dict[str, Any]:
 
 
 def own_events() -> dict[str, Any]:
-    """A file of one's own with events: 6 + 2 samples, one of them empty, 10 bins of 0.1 s, 8 channels, 3 classes."""
+    """A custom file with events: 6 + 2 samples, one of them empty, 10 bins of 0.1 s, 8 channels, 3 classes."""
     rng = np.random.default_rng(2)
     content: dict[str, Any] = {"bin_width": 0.1, "steps": 10, "channels": 8}
     for part, counts in (("train", [9, 0, 12, 5, 20, 1]), ("test", [7, 8])):

@@ -1,4 +1,4 @@
-"""What labels and recordings of one's own data say before training."""
+"""Checks of labels and recordings of custom data before training."""
 
 from __future__ import annotations
 

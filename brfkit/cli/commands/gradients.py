@@ -100,7 +100,7 @@ def _report(flows: list[Any]) -> None:
         "‖∂L/∂s‖ first",
         "last",
         "decades / 1000 steps",
-        "lost %",
+        "vanished %",
         "exploded %",
     ):
         table.add_column(name, justify="left" if name in ("checkpoint", "layer", "loss") else "right")

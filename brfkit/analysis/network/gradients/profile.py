@@ -20,7 +20,7 @@ from brfkit.trained import NetworkLike
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-FACTOR = 1e3  # a gradient is lost below 1/FACTOR of what it was at the last step, exploded above FACTOR of it
+FACTOR = 1e3  # a gradient has vanished below 1/FACTOR of what it was at the last step, exploded above FACTOR of it
 BAND = (10.0, 90.0)  # percentiles of the samples or neurons
 
 

@@ -145,7 +145,7 @@ PERTURBATIONS = {
         ),
         Perturbation(
             "spike-deletion",
-            "probability p that a spike is lost",
+            "probability p that a spike is dropped",
             "each spike of a hidden layer is dropped with probability p before anything uses it",
             (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
             0.0,
