@@ -25,13 +25,13 @@ COMMANDS = {
     "presets": "List the presets of training settings, or show one of them.",
     "evaluate": "Accuracy, loss and spikes of a trained network on the test set.",
     "landscape": "The error surface around a trained network.",
-    "robustness": "Accuracy of trained networks that are disturbed more and more.",
-    "gradients": "How gradient magnitude travels back through time.",
+    "robustness": "Accuracy of trained networks under increasing perturbations.",
+    "gradients": "Gradient norm at every time step of the backward pass.",
     "compare": "Learning curves and a table of several runs.",
-    "inspect": "What is inside a trained network.",
+    "inspect": "Parameters, weights, activity and errors of a trained network.",
     "report": "One HTML page about a trained network.",
     "data": "List, download, check and show the data sets.",
-    "doctor": "What works here: backends, drivers, versions, threads, folders.",
+    "doctor": "Diagnosis of the installation: backends, drivers, versions, threads, folders.",
     "bench": "Time the backends on this machine against a plain PyTorch loop.",
 }
 

@@ -1,4 +1,4 @@
-"""A picture of gradients that travel back through time, of one network or several."""
+"""A picture of gradient norms over time, of one network or several."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def gradients_figure(flows: Sequence[GradientFlow]) -> Any:
     legend_below(fig, task.get_legend_handles_labels(), columns=4, handlelength=3.4)
     samples = " or ".join(sorted({str(flow.samples) for flow in flows}))
     data = ", ".join(dict.fromkeys(flow.dataset for flow in flows))
-    heading(fig, f"Gradients back through time, {data}; bands: 10 to 90 % of {samples} samples")
+    heading(fig, f"Gradients over time, {data}; bands: 10 to 90 % of {samples} samples")
     return fig
 
 

@@ -253,7 +253,7 @@ def _levels(result: Robustness) -> Table:
 
 
 def gradients_section(context: Context, watch: Watch) -> Section:
-    """How gradient magnitude travels back through time."""
+    """Gradient norm at every time step of the backward pass."""
     from brfkit.analysis.network.gradients.profile import gradients
     from brfkit.plotting.gradients import gradients_figure
 

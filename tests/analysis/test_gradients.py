@@ -1,4 +1,4 @@
-"""Gradients back through time: against transition matrices, against autograd, and what BRF promises."""
+"""Gradients back through time: against transition matrices, against autograd, and the theory of BRF."""
 
 from __future__ import annotations
 

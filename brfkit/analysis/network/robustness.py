@@ -1,4 +1,4 @@
-"""Accuracy of a trained network that is disturbed more and more."""
+"""Accuracy of a trained network under increasing perturbations."""
 
 from __future__ import annotations
 

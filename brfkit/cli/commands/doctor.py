@@ -13,7 +13,7 @@ from brfkit.cli.options import common, print_json
 @cli_command()
 @common
 def command(as_json: bool) -> None:
-    """What works here: backends, drivers, versions, threads, folders.
+    """Diagnosis of the installation: backends, drivers, versions, threads, folders.
 
     Every backend that can be used runs a small network; the first time its kernels are compiled. What is missing is
     named with what to install.

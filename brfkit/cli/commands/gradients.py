@@ -49,7 +49,7 @@ def command(
     force: bool,
     **options: Any,
 ) -> None:
-    """How gradient magnitude travels back through time.
+    """Gradient norm at every time step of the backward pass.
 
     Norm of ∂L/∂state over time, eigenvalues of the neurons' transition matrices along a trajectory, gradient norms of
     all weights and the part of them that passed through W_rec. Several checkpoints are drawn into one picture.
@@ -92,7 +92,7 @@ def command(
 def _report(flows: list[Any]) -> None:
     from rich.table import Table
 
-    table = Table(title="Gradients back through time", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table = Table(title="Gradients over time", title_justify="left", box=None, padding=(0, 2, 0, 0))
     for name in (
         "checkpoint",
         "layer",

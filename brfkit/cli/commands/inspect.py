@@ -59,7 +59,7 @@ def _samples(ctx: click.Context, param: click.Parameter, value: str) -> tuple[in
 @common
 def command(checkpoint: str, as_json: bool, show: tuple[int, ...], out: str | None, suffix: tuple[str, ...],
             force: bool, **options: Any) -> None:  # fmt: skip
-    """What is inside a trained network.
+    """Parameters, weights, activity and errors of a trained network.
 
     Parameters and the frequencies that they stand for, weights, activity of neurons by class, dead and saturated
     neurons, spectrum of the data beside the learned ω, confusions, and single samples.

@@ -63,7 +63,7 @@ def _levels(ctx: click.Context, param: click.Parameter, value: str | None) -> tu
 @common
 def command(checkpoints: tuple[str, ...], as_json: bool, out: str | None, plot: str | None, force: bool,
             labels: tuple[str, ...], neuron: str | None, **options: Any) -> None:  # fmt: skip
-    """Accuracy of trained networks that are disturbed more and more.
+    """Accuracy of trained networks under increasing perturbations.
 
     CHECKPOINT is a run folder, a checkpoint, a .pt file of the published implementation, or a .csv file of this
     command, which is not computed again; several are drawn in one picture. Input noise, spike deletion, synaptic

@@ -1,1 +1,1 @@
-"""Gradient magnitude back through time."""
+"""Gradient norms over time."""

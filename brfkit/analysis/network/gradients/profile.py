@@ -1,4 +1,4 @@
-"""How gradient magnitude travels back through time in a trained network."""
+"""Gradient norm of a trained network at every time step."""
 
 from __future__ import annotations
 
