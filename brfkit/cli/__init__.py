@@ -32,7 +32,7 @@ COMMANDS = {
     "report": "One HTML page about a trained network.",
     "data": "List, download, check and show the data sets.",
     "doctor": "Diagnosis of the installation: backends, drivers, versions, threads, folders.",
-    "bench": "Time the backends on this machine against a plain PyTorch loop.",
+    "bench": "Time the backends on this machine against a plain PyTorch loop, or against JAX.",
 }
 
 
