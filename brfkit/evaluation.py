@@ -14,9 +14,12 @@ from brfkit.backends.base import Backend, Input, Trace
 from brfkit.data import Split
 from brfkit.errors import BrfkitError
 from brfkit.network import Network
-from brfkit.task import Task
+from brfkit.task import Task, sample_count
 
 BATCH_SIZE = 256
+
+Answered = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.intp], int], None]
+"""Called after a batch with the true and the predicted classes [R], the samples [R] that they are of, and their number B."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,7 @@ def evaluate(
     *,
     batch_size: int = BATCH_SIZE,
     progress: Callable[[int, int], None] | None = None,
+    answered: Answered | None = None,
 ) -> Evaluation:
     """Run all samples through the network.
 
@@ -135,6 +139,7 @@ def evaluate(
         backend: compute backend.
         batch_size: samples at a time; changes memory, not results.
         progress: called with samples done and samples in all.
+        answered: is given every answer, for figures by class.
 
     Raises:
         BrfkitError: nothing to evaluate, or data that do not fit the network.
@@ -145,7 +150,10 @@ def evaluate(
     dtype = next(iter(weights.values())).dtype
     sums = Sums()
     for x, labels in batches(split, batch_size, dtype):
-        sums.add(evaluate_batch(network, weights, x, labels, task, backend))
+        trace = backend.scan(network, weights, x)
+        sums.add(sums_of(trace, labels, task))
+        if answered is not None:
+            answered(*task.answers(trace.outputs, labels), sample_count(labels))
         if progress is not None:
             progress(sums.samples, len(split))
     units = sum(layer.units for layer in network.spiking_layers)

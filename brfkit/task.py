@@ -119,10 +119,16 @@ class Task:
         """Predicted classes: [B], or [T - skip, B] where every step counts."""
         return _plain_rows(outputs[self.skip_steps :], self.accuracy_from).argmax(-1)
 
-    def answers(self, outputs: NDArray, labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The true and the predicted classes [R] of everything that counts in the accuracy."""
+    def answers(
+        self, outputs: NDArray, labels: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.intp]]:
+        """True and predicted classes [R] of everything that counts in the accuracy, and the samples [R] they are of."""
         rows, wanted = self._rows(outputs, labels, self.accuracy_from)
-        return np.broadcast_to(wanted, rows.shape[:-1]).reshape(-1), rows.argmax(-1).reshape(-1)
+        if self.plain(labels, self.accuracy_from):
+            sample = np.broadcast_to(np.arange(rows.shape[-2]), rows.shape[:-1]).reshape(-1)
+        else:
+            sample = self.counted(labels, self.accuracy_from, len(outputs)).columns
+        return np.broadcast_to(wanted, rows.shape[:-1]).reshape(-1), rows.argmax(-1).reshape(-1), sample
 
     def correct(self, outputs: NDArray, labels: NDArray[np.int64]) -> tuple[int, int]:
         """Number of right predictions and of predictions; labels are [B] or [T, B]."""

@@ -22,6 +22,7 @@ TRAIN_KEYS = {
 EVALUATE_KEYS = {
     "dataset", "neuron", "backend", "samples", "accuracy", "loss", "spikes_per_sample", "spikes_per_step",
     "firing_rate", "parameters", "seconds",
+    "accuracy_interval", "balanced_accuracy", "macro_f1", "recall", "class_names", "confusion",
 }  # fmt: skip
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
+from brfkit.analysis.network.classification import Answers, Classification
 from brfkit.evaluation import BATCH_SIZE, Evaluation
 from brfkit.evaluation import evaluate as evaluate_weights
 from brfkit.setups import DataLike, SetupOptions, set_up
@@ -22,20 +23,26 @@ class NetworkEvaluation(Evaluation):
     Attributes:
         dataset, neuron, backend: names.
         parameters: trained numbers.
+        classification: confusion matrix, recall of each class, interval of the accuracy.
     """
 
     dataset: str = field(kw_only=True)
     neuron: str = field(kw_only=True)
     backend: str = field(kw_only=True)
     parameters: int = field(kw_only=True)
+    classification: Classification = field(kw_only=True, repr=False)
 
-    def to_dict(self) -> dict[str, str | int | float]:  # type: ignore[override]
-        """The JSON object of the command."""
-        values: dict[str, str | int | float] = dict(super().to_dict())
+    def figures(self) -> dict[str, str | int | float]:
+        """Names and figures of all answers together, without those of each class."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "classification"}
         first = {name: values.pop(name) for name in ("dataset", "neuron", "backend")}
         return {**first, **values}
 
-    def __getitem__(self, name: str) -> str | int | float:
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object of the command."""
+        return {**self.figures(), **self.classification.to_dict()}
+
+    def __getitem__(self, name: str) -> Any:
         """A figure by its name in JSON, as when this was a dictionary; for one release."""
         return self.to_dict()[name]
 
@@ -68,15 +75,18 @@ def evaluate(
     """
     count = limit_test if samples is None else samples
     setup = set_up(network, dataset, split=split, samples=count, baseline=True, **options)
+    answers = Answers(setup.network.outputs)
     found = evaluate_weights(
-        setup.network, setup.weights, setup.split, setup.task, setup.backend, batch_size=batch_size, progress=progress
-    )
+        setup.network, setup.weights, setup.split, setup.task, setup.backend,
+        batch_size=batch_size, progress=progress, answered=answers.add,
+    )  # fmt: skip
     return NetworkEvaluation(
         **vars(found),
         dataset=setup.data.name,
         neuron=setup.neuron,
         backend=setup.backend.name,
         parameters=setup.network.parameter_count(),
+        classification=answers.result(setup.data.class_names, options.get("seed", 0)),
     )
 
 

@@ -10,6 +10,8 @@ from brfkit.cli.command import cli_command, option
 from brfkit.cli.options import common, computing, data_dir, dtype, print_json, print_table, split, trained_network
 from brfkit.cli.progress import progress
 
+SHOWN_CLASSES = 40
+
 
 @cli_command()
 @trained_network
@@ -23,6 +25,9 @@ from brfkit.cli.progress import progress
 def command(checkpoint: str, as_json: bool, seed: int, **options: Any) -> None:
     """Accuracy, loss and spikes of a trained network on the test set.
 
+    Also the accuracy's 95 % interval (bootstrapped over samples), balanced accuracy, macro F1 and the recall of each
+    class; --json has the confusion matrix, too.
+
     CHECKPOINT is a run folder, a checkpoint of this project, or a .pt file of the published implementation.
 
     \b
@@ -33,8 +38,15 @@ def command(checkpoint: str, as_json: bool, seed: int, **options: Any) -> None:
     from brfkit.analysis.network.evaluate import evaluate
 
     with progress("evaluating", "samples") as advance:
-        result = evaluate(checkpoint, progress=advance, seed=seed, **options).to_dict()
+        result = evaluate(checkpoint, progress=advance, seed=seed, **options)
     if as_json:
-        print_json(result)
-    else:
-        print_table(f"{result['neuron']} on {result['dataset']}", result)
+        print_json(result.to_dict())
+        return
+    found, values = result.classification, result.figures()
+    low, high = found.interval
+    values["95 % interval of the accuracy"] = f"{low:.2f} to {high:.2f}"
+    values |= {"balanced accuracy": found.balanced_accuracy, "macro F1": found.macro_f1}
+    if len(found.class_names) <= SHOWN_CLASSES:
+        recalls = zip(found.class_names, found.recall.tolist(), strict=True)
+        values |= {f"recall of {name}": recall for name, recall in recalls}
+    print_table(f"{result.neuron} on {result.dataset}", values)

@@ -233,7 +233,7 @@ def _count(setup: Setup, progress: Callable[[int, int], None] | None) -> _Counts
         trace = setup.backend.scan(network, setup.weights, x, record=record)
         steps, batch = trace.outputs.shape[:2]
         task.check_labels(steps, labels)
-        np.add.at(counts.confusion, task.answers(trace.outputs, labels), 1)
+        np.add.at(counts.confusion, task.answers(trace.outputs, labels)[:2], 1)
         value, terms = task.loss_sum(trace.outputs, labels)
         counts.loss, counts.terms = counts.loss + value, counts.terms + terms
         counts.spikes += trace.spikes_per_sample() * batch
