@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, TypedDict
 
 from brfkit.backends import get_backend
 from brfkit.backends.base import Backend
+from brfkit.data import Dataset
 from brfkit.errors import BrfkitError
 from brfkit.plotting.curves import learning_curve
 from brfkit.runs.config import Config
 from brfkit.runs.folder import new_folder
 from brfkit.runs.resolve import resolve
+from brfkit.setups import SplitLike, dataset_of
 from brfkit.sweeps.results import StudyResult
 from brfkit.sweeps.run import run_study
 from brfkit.sweeps.study_file import StudySpec
@@ -50,6 +52,7 @@ def train(
     preset: str | None = None,
     config: str | os.PathLike[str] | None = None,
     settings: Mapping[str, Mapping[str, object]] | None = None,
+    data: Dataset | Mapping[str, SplitLike] | None = None,
     **options: Unpack[TrainOptions],
 ) -> Run:
     """Train a network as ``brfkit train`` does.
@@ -61,6 +64,8 @@ def train(
         preset: name of other settings to start from (:mod:`brfkit.runs.presets`).
         config: file with settings.
         settings: sections of single settings, such as ``{"training": {"epochs": 5}}``.
+        data: samples in place of a named data set: a loaded one, or the parts ``train`` and ``test``, each as arrays
+            x (N, T, I) and y (N,) or (N, T), as a split, or as a ``torch.utils.data.Dataset`` of pairs (x, y).
         options: see :class:`TrainOptions`.
 
     Returns:
@@ -69,13 +74,18 @@ def train(
     Raises:
         BrfkitError: bad data or settings, a folder that holds a run already, or files that cannot be written.
     """
+    samples = _samples(dataset, data)
     if isinstance(dataset, Config):
         if not (neuron is preset is config is settings is None):
             raise BrfkitError("a whole configuration leaves no room for neuron, preset, config or settings")
         resolved = dataset
     else:
         file = None if config is None else Path(config)
-        resolved = resolve(dataset, neuron, preset=preset, file=file, overrides=settings)
+        per_step = None if samples is None else samples.labels_per_step
+        dataset = dataset if samples is None else samples.name
+        resolved = resolve(
+            dataset, neuron, preset=preset, file=file, overrides=settings, labels_per_step=per_step
+        )  # fmt: skip
     backend = options.get("backend", "auto")
     return train_in_folder(
         resolved,
@@ -85,7 +95,20 @@ def train(
         resume=options.get("resume", False),
         force=options.get("force", False),
         picture=learning_curve,
+        data=samples,
     )
+
+
+def _samples(dataset: str | Config | None, data: Dataset | Mapping[str, SplitLike] | None) -> Dataset | None:
+    """The samples that were given as objects, if any were."""
+    if data is None:
+        return None
+    if dataset is not None:
+        raise BrfkitError("dataset names samples and data holds them; give one of them")
+    missing = {"train", "test"} - set(data.splits if isinstance(data, Dataset) else data)
+    if missing:
+        raise BrfkitError(f"data has no part {min(missing)!r}; train and test are needed")
+    return data if isinstance(data, Dataset) else dataset_of(data)
 
 
 __all__ = ["TrainOptions", "train"]

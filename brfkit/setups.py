@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias, TypedDict
+from typing import Any, Protocol, TypeAlias, TypedDict
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from brfkit.backends import get_backend
 from brfkit.backends.base import Backend
 from brfkit.checkpoints.lstm import LstmCheckpoint, open_lstm
-from brfkit.data import Dataset, DataSpec, DenseSplit, Request, Split
+from brfkit.data import ARRAYS, Dataset, DataSpec, DenseSplit, Request, Split
 from brfkit.errors import BrfkitError
 from brfkit.events import Events
 from brfkit.network import Network, Weights
@@ -22,8 +23,19 @@ from brfkit.runs.datasets import load_dataset
 from brfkit.task import Task
 from brfkit.trained import NetworkLike, PathLike, TrainedNetwork, as_network
 
-DataLike: TypeAlias = "str | os.PathLike[str] | Dataset | Split | tuple[ArrayLike, ArrayLike]"
-"""Samples: name or file of a data set, a loaded one, or arrays x (N, T, I) and labels y (N,) or, per step, (N, T)."""
+
+class SampleSequence(Protocol):
+    """Numbered pairs of x [T, I] and its class, or classes [T]: a ``torch.utils.data.Dataset``, a list."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
+SplitLike: TypeAlias = "Split | tuple[ArrayLike, ArrayLike] | SampleSequence"
+"""Samples in memory: arrays x (N, T, I) and labels y (N,) or, per step, (N, T); or pairs of one x and its label."""
+DataLike: TypeAlias = "str | os.PathLike[str] | Dataset | SplitLike"
+"""Samples: name, file or folder of a data set, a loaded one, or samples in memory."""
 Permutation: TypeAlias = "ArrayLike | os.PathLike[str] | None"
 
 
@@ -89,7 +101,7 @@ def load_data(
         order = network.permutation if permutation is None else permutation
         found = load_dataset(settings, seed=seed, data_dir=data_dir, splits=(split,), permutation=order)
     else:
-        found = dataset if isinstance(dataset, Dataset) else _dataset_of(dataset, split)
+        found = dataset if isinstance(dataset, Dataset) else dataset_of({split: dataset})
         _check_permutation(network, found, permutation)
         part = found.split(split)
         if samples is not None and samples < len(part):
@@ -198,7 +210,7 @@ def _backend(backend: str | Backend, threads: int | None) -> Backend:
 
 
 def _task(network: TrainedNetwork, dataset: DataLike | None) -> Task:
-    if isinstance(dataset, Dataset | Split | tuple):
+    if dataset is not None and not isinstance(dataset, str | os.PathLike):
         if network.task is not None:
             return network.task
         if not isinstance(dataset, Dataset):
@@ -218,19 +230,65 @@ def _check_permutation(network: TrainedNetwork, data: Dataset, permutation: Perm
         raise BrfkitError(f"{network.name} was trained on another permutation of the time steps than {data.name} has")
 
 
-def _dataset_of(data: Split | tuple[ArrayLike, ArrayLike], split: str) -> Dataset:
-    """A data set around one split or arrays x (N, T, I) and y (N,) or (N, T)."""
-    part = data if isinstance(data, Split) else _arrays(*data)
-    if not len(part):
-        raise BrfkitError("there are no samples in these arrays")
-    x, _ = part.batch([0])
-    steps, channels = (x.steps, x.channels) if isinstance(x, Events) else (x.shape[0], x.shape[2])
-    names = tuple(str(number) for number in range(int(part.y.max()) + 1))
+def dataset_of(parts: Mapping[str, SplitLike]) -> Dataset:
+    """A data set of samples in memory.
+
+    Args:
+        parts: by name, such as ``train`` and ``test``: arrays x (N, T, I) and y (N,) or (N, T), a `Split`, or a sized
+            collection of pairs (x [T, I], label), such as a ``torch.utils.data.Dataset``, which is read once.
+
+    Raises:
+        BrfkitError: there are no samples, or they do not fit each other.
+    """
+    splits = {name: _split_of(part, name) for name, part in parts.items()}
+    shapes: dict[str, tuple[int, int, bool, bool]] = {}
+    for name, part in splits.items():
+        if not len(part):
+            raise BrfkitError(f"there are no samples in the {name} part")
+        x, y = part.batch([0])
+        steps, channels = (x.steps, x.channels) if isinstance(x, Events) else (x.shape[0], x.shape[2])
+        shapes[name] = steps, channels, isinstance(x, Events), y.ndim == 2
+    if len(set(shapes.values())) != 1:
+        told = "; ".join(f"{name}: {one[0]} steps, {one[1]} channels" for name, one in shapes.items())
+        raise BrfkitError(f"the parts differ in steps, channels, kind of input or kind of labels ({told})")
+    steps, channels, events, per_step = next(iter(shapes.values()))
+    names = tuple(str(number) for number in range(max(int(part.y.max()) for part in splits.values()) + 1))
     spec = DataSpec(
-        "arrays", "arrays", channels, steps, names, part.y.ndim == 2, _not_read, licence="", citation="",
-        splits=(split,), events=isinstance(x, Events),
+        ARRAYS, ARRAYS, channels, steps, names, per_step, _not_read, licence="", citation="",
+        splits=tuple(splits), events=events,
     )  # fmt: skip
-    return Dataset(spec, {split: part})
+    return Dataset(spec, splits)
+
+
+def _split_of(part: SplitLike, name: str) -> Split:
+    if isinstance(part, Split):
+        return part
+    if isinstance(part, tuple) and len(part) == 2:
+        return _arrays(*part)
+    if not hasattr(part, "__len__") or not hasattr(part, "__getitem__"):
+        raise BrfkitError(
+            f"the {name} part is {type(part).__name__}; arrays (x, y), or a data set with a length and numbered "
+            "samples (x, y) is needed"
+        )
+    xs: list[NDArray[Any]] = []
+    ys: list[NDArray[Any]] = []
+    for number in range(len(part)):
+        item: Any = part[number]
+        if not isinstance(item, tuple | list) or len(item) != 2:
+            raise BrfkitError(f"sample {number} of the {name} part is {type(item).__name__}, not a pair (x, y)")
+        x, y = np.asarray(item[0]), np.asarray(item[1])
+        if x.ndim != 2 or y.ndim > 1:
+            raise BrfkitError(
+                f"sample {number} of the {name} part has x of shape {x.shape} and y of shape {y.shape}; (steps, "
+                "channels) and a class, or (steps,) classes, are needed"
+            )
+        if xs and (x.shape, y.shape) != (xs[0].shape, ys[0].shape):
+            raise BrfkitError(f"sample {number} of the {name} part has the shape {x.shape}, sample 0 has {xs[0].shape}")
+        xs.append(x)
+        ys.append(y)
+    if not xs:
+        raise BrfkitError(f"there are no samples in the {name} part")
+    return _arrays(np.stack(xs), np.stack(ys))
 
 
 def _not_read(request: Request) -> Split:

@@ -5,11 +5,12 @@ from brfkit.data.base import Batch, DataFile, Dataset, DataSpec, DenseSplit, Eve
 from brfkit.data.binning import PAPER, Binning, bin_events
 from brfkit.data.describing import Description, FileState, describe
 from brfkit.data.files import data_folder
-from brfkit.data.registry import FileCheck, check_files, dataset_names, dataset_spec, load
+from brfkit.data.registry import ARRAYS, FileCheck, check_files, dataset_names, dataset_spec, load
 from brfkit.data.remote.fetch import Fetched, fetch
 from brfkit.data.validation import holdout
 
 __all__ = [
+    "ARRAYS",
     "PAPER",
     "AudioSettings",
     "Batch",

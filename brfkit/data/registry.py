@@ -32,6 +32,9 @@ MODULES = {
     "tones": "tones",
 }
 
+ARRAYS = "arrays"
+"""Name of samples that were given as objects from Python."""
+
 
 def dataset_names() -> tuple[str, ...]:
     """The data sets that `load` knows."""
@@ -47,6 +50,8 @@ def dataset_spec(name: str) -> DataSpec:
     if is_path(name):
         path = Path(name).expanduser()
         return (load_folder if is_folder(path) else load_own)(path, splits=("train",)).spec
+    if name == ARRAYS:
+        raise BrfkitError("these samples were given as arrays from Python; give them again, or name a data set")
     if name not in MODULES:
         close = difflib.get_close_matches(name.lower(), MODULES, n=1)
         hint = f"did you mean {close[0]}? " if close else ""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from brfkit.checkpoints.native import Checkpoint
-from brfkit.data.registry import dataset_spec
+from brfkit.data.registry import ARRAYS, dataset_spec
 from brfkit.errors import BrfkitError
 from brfkit.io.arrays import is_folder, is_path
 from brfkit.neurons import NEURONS, neuron_name
@@ -28,6 +28,7 @@ def resolve(
     preset: str | None = None,
     file: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
+    labels_per_step: bool | None = None,
 ) -> Config:
     """The configuration of a run.
 
@@ -38,6 +39,7 @@ def resolve(
             name (``ecg-brf`` is for ``ecg``).
         file: ``.toml`` or ``.json`` with sections.
         overrides: sections whose keys come last.
+        labels_per_step: of custom data; None looks.
     """
     sections = read_config_file(file) if file is not None else {}
     overrides = overrides or {}
@@ -51,14 +53,14 @@ def resolve(
     whole = _mapping(sections, "network").keys() >= _WHOLE  # a stored or printed configuration says everything
     if preset is None and not whole:
         _, start = find_preset(dataset, neuron)
-        if is_path(dataset):
-            start = _custom(dataset, neuron, merge(sections, overrides))
+        if is_path(dataset) or dataset == ARRAYS:
+            start = _custom(dataset, neuron, merge(sections, overrides), labels_per_step)
     merged = _over_layers(_over_layers(start, sections), overrides)
     merged = merge(merged, {"data": {"dataset": dataset}, "network": {"neuron": neuron} if neuron else {}})
     return Config.from_dict(merged)
 
 
-def _custom(dataset: str, neuron: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+def _custom(dataset: str, neuron: Any, given: Mapping[str, Any], labels_per_step: bool | None) -> dict[str, Any]:
     """The preset of custom data without what does not go with the neuron, the given settings, or the labels."""
     start = read_preset(CUSTOM)
     network = _mapping(given, "network")
@@ -73,10 +75,11 @@ def _custom(dataset: str, neuron: Any, given: Mapping[str, Any]) -> dict[str, An
     if network.get("start_from") is not None or "omega" in init or not has_omega:
         del start["network"]["omega_init"]
     try:
-        per_step = "task" not in given and not is_folder(dataset) and dataset_spec(dataset).labels_per_step
+        if labels_per_step is None and "task" not in given and not is_folder(dataset):
+            labels_per_step = dataset_spec(dataset).labels_per_step
     except BrfkitError:  # which reading the data will raise again, with the options that belong to it
-        per_step = False
-    if per_step or "task" in given:
+        labels_per_step = False
+    if labels_per_step or "task" in given:
         del start["task"]
     return start
 

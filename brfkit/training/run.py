@@ -131,6 +131,7 @@ def train(
     stop: Callable[[], bool] | None = None,
     world: World | None = None,
     picture: Picture | None = None,
+    data: Dataset | None = None,
 ) -> Run:
     """Train a network as configured and keep everything in a run folder.
 
@@ -148,6 +149,7 @@ def train(
         stop: asked after every epoch; True ends the run early as if its epochs were over.
         world: the processes that share the work; the main process writes.
         picture: draws ``learning_curve.png``; None leaves it out.
+        data: samples in place of those that the settings name.
 
     Raises:
         BrfkitError: bad data or settings, a folder that holds a run already, or files that cannot be written.
@@ -158,7 +160,7 @@ def train(
     over = Run.stored(folder) if resume and not folder.writable() else None
     if over is not None:
         return over
-    dataset = load_dataset(config.data, seed=config.training.seed, data_dir=data_dir)
+    dataset = data or load_dataset(config.data, seed=config.training.seed, data_dir=data_dir)
     notes = list(check_trainable(dataset))
     trainer, origin = make_trainer(config, dataset, backend, world, resume and bool(folder.resumable()))
     too_short = period_note(trainer.network, trainer.module.weights(), dataset.steps)
