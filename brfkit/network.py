@@ -201,8 +201,8 @@ class Network:
         """Weights to start training from.
 
         [W_in, W_rec] is drawn Xavier-uniform as one matrix, as in the published code; biases are 0; a neuron's own
-        parameters come from its specification. ``init`` takes the place of any of these, by ``<layer>.<weight>``. Masked
-        weights are 0; the others are those of the dense network.
+        parameters come from its specification. ``init`` takes the place of any of these, by ``<layer>.<weight>``.
+        Masked weights are 0; the others are those of the dense network.
         """
         rng = np.random.default_rng(seed)
         init = dict(init or {})

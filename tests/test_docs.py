@@ -105,6 +105,12 @@ def test_architecture_is_that_of_the_package():
             assert f"{folder.name}/" in layout, folder.name
 
 
+def test_table_of_contents_lists_every_page():
+    text = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    for page in ROOT.glob("docs/*.md"):
+        assert page.name == "index.md" or f"]({page.name})" in text, page.name
+
+
 def test_readme_names_every_command():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for command in COMMANDS:
