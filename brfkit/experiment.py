@@ -19,7 +19,7 @@ from brfkit.setups import SplitLike, dataset_of
 from brfkit.sweeps.results import StudyResult
 from brfkit.sweeps.run import run_study
 from brfkit.sweeps.study_file import StudySpec
-from brfkit.training.run import Run
+from brfkit.training.epochs import Run
 from brfkit.training.run import train as train_in_folder
 
 if TYPE_CHECKING:

@@ -150,7 +150,7 @@ class Fused:
 
     def train_step(self) -> float:
         """The Trainer's step: forward, loss, backward, checks, clip, Adam; returns the loss."""
-        from brfkit.training.totals import Totals
+        from brfkit.training.losses import Totals
 
         sums = Totals()
         with torch_threads(self.threads):

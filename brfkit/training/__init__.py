@@ -1,1 +1,1 @@
-"""Training by BPTT. ``loop``, ``losses`` and ``run`` import torch, the other modules do not."""
+"""Training by BPTT: ``run.train`` is the way in, ``Trainer`` the loop over batches, ``Epochs`` that over epochs."""

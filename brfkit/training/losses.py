@@ -1,4 +1,4 @@
-"""The task's loss on torch tensors."""
+"""The task's loss on torch tensors, and the sums of loss and accuracy over an epoch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from brfkit.task import LAST, MAX, MEAN, Task
+from brfkit.evaluation import Sums
+from brfkit.task import EVERY, LAST, MAX, MEAN, Task, any_ignored, sample_count
 
 
 def _rows(task: Task, outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,3 +81,25 @@ def fused_task_loss(task: Task, outputs: Tensor, labels: Tensor, threads: int = 
         return outputs.sum() * 0.0, 0
     loss, correct = _MeanLikelihood.apply(rows, wanted, threads)
     return loss, int(correct)
+
+
+class Totals(Sums):
+    """Sums over the batches of an epoch, whose losses come with the gradient."""
+
+    def count(self, task: Task, outputs: list[NDArray], labels: NDArray[np.int64], right: int) -> None:
+        """Add the answers of a batch.
+
+        Args:
+            task: which answers count.
+            outputs: [T, B, O] of every window.
+            labels: [B] or [T, B].
+            right: rightly classified rows of the loss, which are the answers where both are taken alike.
+        """
+        samples = sample_count(labels)
+        if len(outputs) == 1 and task.loss_on == task.accuracy_from and not any_ignored(labels):
+            kept = outputs[0].shape[0] - task.skip_steps
+            correct, answers = right, samples * (kept if task.loss_on == EVERY else 1)
+        else:
+            correct, answers = task.correct(np.concatenate(outputs), labels)
+        self.correct, self.answers = self.correct + correct, self.answers + answers
+        self.samples += samples

@@ -29,7 +29,7 @@ from brfkit.training.augment import Augmentation
 from brfkit.training.averaging import WeightAverage, pack, unpack
 from brfkit.training.distributed import World
 from brfkit.training.divergence import DivergedError, WeightWatch, first_nonfinite, not_finite
-from brfkit.training.losses import fused_task_loss
+from brfkit.training.losses import Totals, fused_task_loss
 from brfkit.training.optimiser import learning_rate, make_optimizer, optimizer_arrays, restore_optimizer
 from brfkit.training.regularise import (
     RateProbe,
@@ -39,7 +39,6 @@ from brfkit.training.regularise import (
     firing_rate_penalty,
     rescale_for_dropout,
 )
-from brfkit.training.totals import Totals
 from brfkit.training.windows import Window, windows
 
 # Streams of random numbers that all follow from the one seed.

@@ -16,8 +16,9 @@ from brfkit.runs.datasets import load_dataset
 from brfkit.runs.resolve import resolve
 from brfkit.training.distributed import World
 from brfkit.training.divergence import DivergedError, WeightWatch
-from brfkit.training.run import Silent, make_trainer, train
-from brfkit.training.totals import Totals
+from brfkit.training.losses import Totals
+from brfkit.training.observers import Silent
+from brfkit.training.run import make_trainer, train
 
 BACKEND = get_backend("numba", threads=1)
 KEEPING_SQUARES = [name for name in OPTIMIZERS if name not in ("sgd", "adamax")]

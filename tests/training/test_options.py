@@ -14,9 +14,9 @@ from brfkit.events import Events
 from brfkit.runs.config import Config
 from brfkit.runs.resolve import resolve
 from brfkit.training.divergence import DivergedError, first_nonfinite
+from brfkit.training.losses import Totals
 from brfkit.training.optimiser import learning_rate
 from brfkit.training.regularise import RateProbe, drop_input
-from brfkit.training.totals import Totals
 from brfkit.training.trainer import Trainer
 
 DATA = load("tones", limit_train=60, limit_test=20)

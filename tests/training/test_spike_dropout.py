@@ -13,10 +13,10 @@ from brfkit.data import load
 from brfkit.errors import BrfkitError
 from brfkit.runs.metrics import TRAIN, read_metrics
 from brfkit.runs.resolve import resolve
+from brfkit.training.losses import Totals
 from brfkit.training.lstm import LstmTrainer, build_lstm
 from brfkit.training.regularise import drop_spikes
 from brfkit.training.run import train
-from brfkit.training.totals import Totals
 from brfkit.training.trainer import Trainer
 
 DATA = load("tones", limit_train=60, limit_test=20)

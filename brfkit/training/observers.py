@@ -1,13 +1,42 @@
-"""TensorBoard's event files of a run."""
+"""Who follows a run: observers of its progress, pictures of its metrics, TensorBoard."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from brfkit.runs.metrics import Row
 
+if TYPE_CHECKING:
+    from brfkit.training.trainer import Trainer
+
 log = logging.getLogger(__name__)
+
+Picture = Callable[[Sequence[Row], str, float | None], Any]
+"""Draws learning curves from metrics, a title and the accuracy at which the run stops; returns a figure."""
+
+
+class Observer(Protocol):
+    """Receives the progress of a run."""
+
+    def started(self, trainer: Trainer, epoch: int, epochs: int) -> None: ...
+    def step(self, done: int, total: int) -> None: ...
+    def epoch(self, rows: list[Row], best: int) -> None: ...
+
+
+class Silent:
+    """An observer that ignores what it receives."""
+
+    def started(self, trainer: Trainer, epoch: int, epochs: int) -> None:
+        pass
+
+    def step(self, done: int, total: int) -> None:
+        pass
+
+    def epoch(self, rows: list[Row], best: int) -> None:
+        pass
 
 
 class TensorBoardLogger:
