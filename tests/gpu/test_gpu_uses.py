@@ -14,7 +14,8 @@ from brfkit.analysis.network.evaluate import evaluate as evaluate_network
 from brfkit.backends import get_backend
 from brfkit.data import load
 from brfkit.evaluation import evaluate
-from brfkit.network import recurrent_network
+from brfkit.network import Layer, Network, recurrent_network
+from brfkit.neurons import Normal
 from brfkit.runs.resolve import resolve
 from brfkit.simulation import simulate
 from brfkit.task import Task
@@ -88,3 +89,22 @@ def test_published_networks(monkeypatch, backend, reference_dir, data_dir, neuro
     assert found["accuracy"] == pytest.approx(published["accuracy"], abs=0.2)
     assert found["loss"] == pytest.approx(published["loss"], rel=0.01)
     assert found["spikes_per_sample"] == pytest.approx(published["spikes_per_sample"], rel=0.002)
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+def test_gradients_of_masked_weights_are_0(backend, on_device):
+    layers = (Layer("a", "brf", 13, density=0.5), Layer("b", "alif", 7, False), Layer("out", "li", 3, recurrent=False))
+    network = Network(4, layers)
+    weights = network.initialise(1, np.float64, {"a.w_in": Normal(0.0, 60.0), "b.w_in": Normal(1.0, 1.0)})
+    rng = np.random.default_rng(0)
+    x, bar = rng.normal(size=(30, 3, 4)), rng.normal(size=(30, 3, 3))
+    put = backend.put if on_device else np.asarray
+    trace = backend.scan(network, {name: put(w) for name, w in weights.items()}, put(x), differentiate=True)
+    got = backend.scan_vjp(trace, put(bar)).weights
+    reference = get_backend("reference")
+    wanted = reference.scan_vjp(reference.scan(network, weights, x, differentiate=True), bar).weights
+    for name, value in wanted.items():
+        found = backend.get(got[name]) if on_device else got[name]
+        np.testing.assert_allclose(found, value, rtol=1e-10, atol=1e-10 * max(1.0, np.abs(value).max()))
+        assert not found[~network.masks().get(name, np.ones(value.shape, bool))].any()
+    assert np.any(wanted["a.w_rec"] != 0)

@@ -70,7 +70,8 @@ class DeviceBackend(Backend):
         if not self.device.owns(gradient):
             return super()._masked(gradient, mask)
         with self.device.active():
-            return gradient * self.device.to_device(np.ascontiguousarray(mask, gradient.dtype))
+            on_device = self.device.to_device(np.ascontiguousarray(mask, gradient.dtype))
+            return self._prepare.helpers(gradient.dtype).keep_masked(gradient, on_device)
 
     def _check_spikes(self, given: Mapping[str, NDArray]) -> None:
         # Arrays on the device are not checked, which would synchronise.

@@ -149,3 +149,11 @@ extern "C" __global__ void __launch_bounds__(THREADS) sum_rows(
     for (int i = 0; i < THREADS / LANES; ++i) sum += sums[i * LANES + threadIdx.x];
     to[column] = sum;
 }
+
+// A gradient without masked weights.
+extern "C" __global__ void __launch_bounds__(THREADS) keep_masked(
+    const real* __restrict__ values, const real* __restrict__ mask,  // [count], 0 is masked
+    real* kept, long long count) {
+    const long long i = static_cast<long long>(blockIdx.x) * THREADS + threadIdx.x;
+    if (i < count) kept[i] = mask[i] != real(0) ? values[i] : real(0);
+}

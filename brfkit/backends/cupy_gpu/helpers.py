@@ -102,6 +102,12 @@ class Helpers:
         self._kernel("count_spikes")(blocks_of(batch), THREADS, 0, counts, totals, batch, words)
         return totals
 
+    def keep_masked(self, values: Array, mask: Array) -> Array:
+        """The values, 0 where the mask of the same shape and dtype is 0."""
+        kept, count = self.device.empty(values.shape, self.dtype), int(np.prod(values.shape))
+        self._kernel("keep_masked")(blocks_of(count), THREADS, 0, values, mask, kept, np.int64(count))
+        return kept
+
     def add(self, a: Array, b: Array) -> Array:
         """Sum of two arrays of one shape."""
         both = self.device.empty((2, *a.shape), self.dtype)
