@@ -170,9 +170,9 @@ def _speed_rows(result: Mapping[str, Any], against: str) -> Iterator[tuple[str, 
         yield label, *times, f"{pair['ratio']:.3g} ×", f"{pair['lowest']:.3g}-{pair['highest']:.3g}"
     if "latency" in result:
         found = result["latency"]
-        for label, part in (("one step", ""), ("99 % of steps", "_99")):
+        for label, part in (("one step", ""), ("99 %", "_99")):
             theirs, ours = found[f"{against}{part}_us"], found[f"ours{part}_us"]
-            yield label, f"{theirs:.3g} µs", f"{ours:.3g} µs", f"{theirs / ours:.3g} ×", ""
+            yield label, f"{theirs:.0f} µs", f"{ours:.0f} µs", f"{theirs / ours:.3g} ×", ""
 
 
 def _memory_rows(result: Mapping[str, Any], against: str) -> Iterator[tuple[str, ...]]:
