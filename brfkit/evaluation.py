@@ -19,7 +19,7 @@ from brfkit.task import Task, sample_count
 BATCH_SIZE = 256
 
 Answered = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.intp], int], None]
-"""Called after a batch with the true and the predicted classes [R], the samples [R] that they are of, and their number B."""
+"""Called after a batch with the true and the predicted classes [R], the samples [R] that they belong to, and B."""
 
 
 @dataclass(frozen=True)
