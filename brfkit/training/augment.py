@@ -1,4 +1,4 @@
-"""Changes of the training samples that keep their meaning, drawn anew in every epoch."""
+"""Augmentation: changes of the training samples that keep their labels, drawn anew in every epoch."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _STREAM = 7
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to every sample of a batch. It follows from seed, epoch and the sample's number alone.
+    """Augmentation of every sample of a batch. It follows from seed, epoch and the sample's number alone.
 
     Attributes:
         time_stretch: a sample's time runs faster or slower by a factor exp(s), s ~ U(-time_stretch, time_stretch).
-        lead_dropout: probability of a sample to lose one of its leads, drawn evenly.
+        lead_dropout: probability that one of the leads of a sample is set to 0, drawn evenly.
         lead_swap: probability of a sample to have its leads in another order, drawn evenly.
         leads: channels of every lead.
         spikes: whether the input holds single spikes, which move when time is stretched, and not values, which are

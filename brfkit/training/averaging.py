@@ -1,4 +1,4 @@
-"""The running mean of a network's weights, which generalises better than those an optimiser passes through."""
+"""The running mean of a network's weights, which generalises better than the weights of single steps."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class WeightAverage:
         self._mean = {name: value.detach().clone() for name, value in weights.items()}
 
     def update(self, weights: Mapping[str, Tensor]) -> None:
-        """Take in the weights after a step."""
+        """Update the mean with the weights after a step."""
         self.steps += 1
         keep = min(self.decay, (1 + self.steps) / (10 + self.steps))
         with torch.no_grad():

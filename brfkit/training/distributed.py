@@ -1,4 +1,4 @@
-"""Several processes that train one network: each takes a part of every batch, gradients are summed over all."""
+"""Several processes that train one network: each computes a shard of every batch, gradients are summed over all."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class World:
         if self.size == 1:
             return loss
         grads = [p.grad for p in parameters if p.grad is not None]
-        # The loss goes along, so that all processes see the same numbers and stop together.
+        # The loss is summed with them, so that all processes see the same numbers and stop together.
         flat = torch.cat([*(g.reshape(-1) for g in grads), torch.tensor([loss], dtype=grads[0].dtype)])
         dist.all_reduce(flat)
         start = 0

@@ -135,7 +135,7 @@ class Epochs:
             reason = error if isinstance(error, BrfkitError) else repr(error)
             raise BrfkitError(f"{self.folder / name} cannot be resumed from ({reason})") from None
         if not same:
-            raise _OtherRunError(f"{self.folder / name} was written by a run with other settings than {CONFIG} says")
+            raise _OtherRunError(f"{self.folder / name} was written by a run with other settings than {CONFIG}")
         self.rows, self.saved = rows, len(rows)
 
     def go(self, stop: Callable[[], bool]) -> str | None:
@@ -194,7 +194,7 @@ class Epochs:
         self.observer.epoch(rows, best)
 
     def _write(self, best: int) -> None:
-        """The last checkpoint after all else: when it is there, everything that it tells of is there too."""
+        """The last checkpoint after all else: when it exists, everything that it refers to exists too."""
         if self.config.training.keep_weights:
             self.folder.keep_weights(self.trainer.epoch, self.trainer.weights())
         if best == self.trainer.epoch:

@@ -31,7 +31,7 @@ def initialise_from_data(
     """Change initial weights, in place, as ``network.omega_init`` and ``network.w_in_init`` ask for.
 
     Returns:
-        What the run folder says of it, by the name of the setting; empty where neither is set.
+        What the run folder records of it, by the name of the setting; empty where neither is set.
     """
     origin: dict[str, Any] = {}
     settings, seed = config.network, config.training.seed
@@ -112,7 +112,7 @@ def starting_weights(
         permutation: of the pixels, where the data set has one.
 
     Returns:
-        Weights by name in the dtype that they were stored in, and what a run folder says of where they come from.
+        Weights by name in the dtype that they were stored in, and what a run folder records of their origin.
 
     Raises:
         BrfkitError: the checkpoint cannot be read, does not fit the network, or saw the pixels in another order.

@@ -75,7 +75,7 @@ class _MeanLikelihood(torch.autograd.Function):
 
 
 def fused_task_loss(task: Task, outputs: Tensor, labels: Tensor, threads: int = 1) -> tuple[Tensor, int]:
-    """:func:`task_loss` for CPU tensors in one fused pass, and the number of rows that are classified rightly."""
+    """:func:`task_loss` for CPU tensors in one fused pass, and the number of correctly classified rows."""
     rows, wanted = _rows(task, outputs, labels)
     if not len(rows):
         return outputs.sum() * 0.0, 0
@@ -93,7 +93,7 @@ class Totals(Sums):
             task: which answers count.
             outputs: [T, B, O] of every window.
             labels: [B] or [T, B].
-            right: rightly classified rows of the loss, which are the answers where both are taken alike.
+            right: correctly classified rows of the loss, which are the answers where both are taken alike.
         """
         samples = sample_count(labels)
         if len(outputs) == 1 and task.loss_on == task.accuracy_from and not any_ignored(labels):

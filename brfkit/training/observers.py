@@ -1,4 +1,4 @@
-"""Who follows a run: observers of its progress, pictures of its metrics, TensorBoard."""
+"""What follows a run: observers of its progress, pictures of its metrics, TensorBoard."""
 
 from __future__ import annotations
 

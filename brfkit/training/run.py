@@ -55,7 +55,7 @@ def train(
     Args:
         config: settings.
         run_dir: folder, made if missing.
-        backend: who computes.
+        backend: compute backend.
         data_dir: folder of the data sets.
         resume: go on where the folder's last checkpoint ends; the result equals that of an undisturbed run. Of a run
             that is over, in a folder that cannot be written, the stored result is returned.

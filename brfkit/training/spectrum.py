@@ -45,7 +45,7 @@ class Spectrum:
 
         The power of a frequency is spread evenly over the step around it, for the lowest over the half above it. The
         i-th value is the inverse of the cumulative power at a random place in the i-th of ``size`` equal parts of it,
-        so that even few neurons share out the spectrum.
+        so that even few neurons cover the spectrum.
         """
         step = self.omega[0]
         edges = np.minimum(np.concatenate([[step], self.omega + 0.5 * step]), self.highest)
@@ -100,7 +100,7 @@ def initialise_omega(
         how: ``spectrum``; or ``auto``, which takes :func:`period_range` where the inputs have no spectrum.
 
     Returns:
-        What a run folder says of it: number of samples, and by layer the lowest, the median and the highest ω.
+        What a run folder records of it: number of samples, and by layer the lowest, the median and the highest ω.
 
     Raises:
         BrfkitError: the inputs have no spectrum, and ``how`` is not ``auto``.

@@ -67,7 +67,7 @@ class Trainer:
         dataset: training and test samples.
         network: description.
         weights: initial values by name.
-        backend: who computes the scans.
+        backend: compute backend of the scans.
         world: the processes that share the work.
     """
 
@@ -146,7 +146,7 @@ class Trainer:
             group["lr"] = learning_rate(training, self.epoch)
         order = np.random.default_rng([training.seed, _ORDER_STREAM, self.epoch]).permutation(len(self.train_split))
         sums = Totals()
-        together = training.batch_size * training.accumulate
+        samples_per_step = training.batch_size * training.accumulate
         for batch in range(self.steps_per_epoch):
             first = batch * training.batch_size
             whole = order[first : first + training.batch_size]
@@ -159,9 +159,14 @@ class Trainer:
             dropped = None
             if training.spike_dropout:
                 dropped = drop_spikes(selected, training.spike_dropout, training.seed, self.epoch)
-            size = self._size(order[first // together * together : first // together * together + together])
+            size = self._size(
+                order[
+                    first // samples_per_step * samples_per_step : first // samples_per_step * samples_per_step
+                    + samples_per_step
+                ]
+            )
             last = (batch + 1) % training.accumulate == 0 or batch + 1 == self.steps_per_epoch
-            self.train_batch(x, labels, batch, sums, size, first % together == 0, last, dropped)
+            self.train_batch(x, labels, batch, sums, size, first % samples_per_step == 0, last, dropped)
             if step_done is not None:
                 step_done(batch + 1, self.steps_per_epoch)
         bad = not_finite(self.module.weight_tensors())
@@ -225,7 +230,7 @@ class Trainer:
         return task.terms(labels, steps) if self.masked else sample_count(labels)
 
     def _learn(self, window: Window, batch: int, share: float, sums: Totals) -> tuple[NDArray, float, int]:
-        """Forward and back through one window; outputs, loss and rightly classified rows."""
+        """Forward and backward pass through one window: outputs, loss, number of correctly classified rows."""
         samples = window.samples
         task = self.task if window.is_first else replace(self.task, skip_steps=0)
         out, after, spikes, penalty = self._forward(window.x, None if window.is_first else self._state, window.dropped)
@@ -267,7 +272,7 @@ class Trainer:
             parameter.grad = None if self.world.size == 1 else torch.zeros_like(parameter)
 
     def _step(self, loss: float, batch: int) -> None:
-        """Let the optimiser take a step along the gradients that have come together."""
+        """Let the optimiser take a step along the accumulated gradients."""
         loss = self.world.sum_gradients(self.module.parameters(), loss)
         if not math.isfinite(loss):
             raise self._diverged(batch, "the loss")
