@@ -306,6 +306,14 @@ class TrainingConfig:
         0.0, "Evaluate and keep the running mean of the weights, with this decay per step.", REGULARISATION,
         low=0, high=1, high_open=True,
     )  # fmt: skip
+    class_weights: str | None = setting(
+        None, "Weight of each class in the training loss: such that all classes weigh alike.", OPTIMISATION,
+        choices=("balanced",),
+    )  # fmt: skip
+    label_smoothing: float = setting(
+        0.0, "Share of each label that is spread over all classes, in the training loss.", REGULARISATION,
+        low=0, high=1, high_open=True,
+    )  # fmt: skip
     rate_penalty: float = setting(0.0, "Weight of the firing-rate penalty in the loss.", REGULARISATION, low=0)
     rate_target: float = setting(
         0.0, "Firing rate below which the penalty is 0.", REGULARISATION, low=0, high=1, high_open=True

@@ -103,3 +103,26 @@ class Totals(Sums):
             correct, answers = task.correct(np.concatenate(outputs), labels)
         self.correct, self.answers = self.correct + correct, self.answers + answers
         self.samples += samples
+
+
+def balanced_weights(labels: NDArray[np.int64], classes: int) -> Tensor:
+    """Weights [C] in float64 that make all classes weigh alike: n / (C' n_c) for n labels, n_c of them of class c, and
+    C' classes that have one. A class without a label has weight 0; labels of -1 do not count."""
+    counts = np.bincount(labels[labels >= 0].reshape(-1), minlength=classes)
+    weights = np.zeros(len(counts))
+    present = counts > 0
+    weights[present] = counts.sum() / (present.sum() * counts[present])
+    return torch.from_numpy(weights)
+
+
+def weighted_task_loss(
+    task: Task, outputs: Tensor, labels: Tensor, weights: Tensor | None, smoothing: float
+) -> tuple[Tensor, int]:
+    """:func:`task_loss` with a weight [C] for each class and label smoothing, both as torch's ``cross_entropy`` defines
+    them, and the number of rows that are classified rightly. The mean is over the weights of the rows."""
+    rows, wanted = _rows(task, outputs, labels)
+    if not len(rows):
+        return outputs.sum() * 0.0, 0
+    cast = None if weights is None else weights.to(rows.dtype)
+    loss = cross_entropy(rows, wanted, weight=cast, label_smoothing=smoothing)
+    return loss, int((rows.detach().argmax(-1) == wanted).sum())

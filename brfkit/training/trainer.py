@@ -29,7 +29,7 @@ from brfkit.training.augment import Augmentation
 from brfkit.training.averaging import WeightAverage, pack, unpack
 from brfkit.training.distributed import World
 from brfkit.training.divergence import DivergedError, WeightWatch, first_nonfinite, not_finite
-from brfkit.training.losses import Totals, fused_task_loss
+from brfkit.training.losses import Totals, balanced_weights, fused_task_loss, weighted_task_loss
 from brfkit.training.optimiser import learning_rate, make_optimizer, optimizer_arrays, restore_optimizer
 from brfkit.training.regularise import (
     RateProbe,
@@ -95,6 +95,8 @@ class Trainer:
             raise BrfkitError("training.stop_accuracy needs validation samples; give a larger data.validation_fraction")
         self.test_split = dataset.test
         self.masked = any_ignored(self.train_split.y)
+        balanced = training.class_weights is not None
+        self.class_weights = balanced_weights(self.train_split.y, dataset.classes) if balanced else None
         self.augmentation = Augmentation.of(training, dataset)
         self.module = self._make_module(weights)
         self.optimizer = make_optimizer(training, self.module.parameters())
@@ -220,6 +222,13 @@ class Trainer:
         if samples:
             sums.count(self.task, outputs, labels, right)
 
+    def _loss(self, task: Task, out: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, int]:
+        """The mean loss of a window, and the number of its rows that are classified rightly."""
+        smoothing = self.config.training.label_smoothing
+        if self.class_weights is None and not smoothing:
+            return fused_task_loss(task, out, labels, self.threads)
+        return weighted_task_loss(task, out, labels, self.class_weights, smoothing)
+
     def _size(self, selected: NDArray[np.int64]) -> int:
         """What the weights of all batches of `selected` samples add up to."""
         y = self.train_split.y
@@ -234,7 +243,7 @@ class Trainer:
         samples = window.samples
         task = self.task if window.is_first else replace(self.task, skip_steps=0)
         out, after, spikes, penalty = self._forward(window.x, None if window.is_first else self._state, window.dropped)
-        task_loss, right = fused_task_loss(task, out, torch.from_numpy(window.labels), self.threads)
+        task_loss, right = self._loss(task, out, torch.from_numpy(window.labels))
         loss = task_loss.item()
         self._state = {name: value.detach() for name, value in after.items()}
         if not math.isfinite(loss) and self.world.size == 1:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from brfkit.task import OVER_TIME, WHERE, Task
-from brfkit.training.losses import fused_task_loss, task_loss
+from brfkit.training.losses import balanced_weights, fused_task_loss, task_loss, weighted_task_loss
 
 CASES = [
     (dtype, where, classes, per_step)
@@ -62,3 +62,33 @@ def test_mean_output_is_averaged_before_the_choice():
     assert Task("mean", "mean").predictions(outputs) == [1]
     assert Task("every", "every").correct(outputs, np.array([0])) == (2, 3)
     assert Task("last", "last").predictions(outputs) == [1]
+
+
+def test_weights_and_smoothing_by_hand():
+    rng = np.random.default_rng(0)
+    outputs, labels = rng.normal(size=(4, 6, 3)), np.array([0, 0, 0, 2, 2, -1])
+    weights = balanced_weights(labels, 3)
+    assert weights.tolist() == [5 / 6, 0.0, 5 / 4]
+    for smoothing in (0.0, 0.2):
+        loss, right = weighted_task_loss(
+            Task(), torch.from_numpy(outputs), torch.from_numpy(labels), weights, smoothing
+        )
+        logs = outputs - np.log(np.exp(outputs).sum(-1, keepdims=True))
+        total, norm = 0.0, 0.0
+        for sample, label in enumerate(labels[:5]):
+            for step in range(4):
+                wanted = (1 - smoothing) * np.eye(3)[label] + smoothing / 3
+                total -= (wanted * weights.numpy() * logs[step, sample]).sum()
+                norm += float(weights[label])
+        assert loss.item() == pytest.approx(total / norm, rel=1e-12)
+        assert right == Task().correct(outputs, labels)[0]
+
+
+def test_weights_of_one_without_smoothing_are_the_plain_loss():
+    torch.manual_seed(0)
+    outputs, labels = torch.randn(5, 4, 3, dtype=torch.float64), torch.tensor([0, 2, 1, 1])
+    loss, right = weighted_task_loss(Task(), outputs, labels, torch.ones(3, dtype=torch.float64), 0.0)
+    assert (loss.item(), right) == (
+        pytest.approx(task_loss(Task(), outputs, labels).item(), rel=1e-14),
+        fused_task_loss(Task(), outputs, labels)[1],
+    )

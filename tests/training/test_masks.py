@@ -238,3 +238,10 @@ def test_unlabelled_tenth_of_ecg(data_dir, reference_dir):
     assert brfkit.evaluate(network, data).accuracy == pytest.approx(100 * right[y >= 0].mean(), rel=1e-12)
     with pytest.raises(BrfkitError, match="ignore_unlabelled belongs to ecg"):
         load("tones", ignore_unlabelled=True)
+
+
+def test_training_uses_weights_and_smoothing(tmp_path):
+    path = file_with(tmp_path / "a.npz", y_train=np.r_[np.zeros(9, int), np.ones(3, int)])
+    plain = trained(path)[1]
+    assert trained(path, class_weights="balanced")[1] != plain
+    assert trained(path, label_smoothing=0.1)[1] != plain
