@@ -71,7 +71,7 @@ def largest_object(path: Path) -> int:
                 index, _, _, length = struct.unpack("<HHIQ", content[at : at + 16])
                 at += length if index == 0 else 16 + (length + 7) // 8 * 8
                 if (index == 0 and length == 0) or at > end:
-                    raise BrfkitError(f"{path}: a damaged HDF5 file, its variable-length data cannot be told apart")
+                    raise BrfkitError(f"{path}: a damaged HDF5 file, its variable-length data cannot be distinguished")
                 largest = max(largest, length if index else 0)
             begin = content.find(_HEAP, begin + 8)
     return largest

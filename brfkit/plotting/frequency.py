@@ -29,7 +29,7 @@ def frequency_figure(responses: Sequence[tuple[str, FrequencyResponse]]) -> Any:
         responses: variants with their names; the name is empty where there is only one.
 
     Raises:
-        BrfkitError: more curves than can be told apart.
+        BrfkitError: more curves than can be distinguished.
     """
     if max(response.neurons for _, response in responses) > CURVES:
         return _map(responses[0][1]) if len(responses) == 1 else _maps(responses)
@@ -39,7 +39,7 @@ def frequency_figure(responses: Sequence[tuple[str, FrequencyResponse]]) -> Any:
         for index in range(response.neurons)
     ]
     if len(curves) > MOST:
-        raise BrfkitError(f"{len(curves)} curves cannot be told apart in one picture; at most {MOST}")
+        raise BrfkitError(f"{len(curves)} curves cannot be distinguished in one picture; at most {MOST}")
     return _curves(curves)
 
 

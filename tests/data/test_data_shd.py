@@ -379,7 +379,7 @@ def test_a_heap_that_the_hdf5_library_would_read_for_ever(write_shd: Write, cach
         at += 16 + (int.from_bytes(content[at + 8 : at + 16], "little") + 7) // 8 * 8
     content[at + 8 : at + 16] = bytes(8)
     path.write_bytes(content)
-    with pytest.raises(BrfkitError, match="variable-length data cannot be told apart"):
+    with pytest.raises(BrfkitError, match="variable-length data cannot be distinguished"):
         load("shd", data_dir=root)
 
 

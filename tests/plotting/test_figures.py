@@ -41,7 +41,7 @@ def test_variants_of_many_neurons_are_compared_on_one_scale(style):
 def test_more_curves_than_can_be_told_apart_are_refused():
     from brfkit.errors import BrfkitError
 
-    with pytest.raises(BrfkitError, match="30 curves cannot be told apart"):
+    with pytest.raises(BrfkitError, match="30 curves cannot be distinguished"):
         frequency_figure([(f"{i}", response(5)) for i in range(6)])
 
 
