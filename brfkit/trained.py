@@ -171,7 +171,7 @@ class TrainedNetwork:
             return self.data, self.task
         if dataset is None:
             raise BrfkitError(f"{self.name} does not say what it was trained on; name the data set (--dataset)")
-        return DataConfig(dataset=dataset), self.task
+        return (self.data or DataConfig()).elsewhere(dataset), self.task
 
 
 def load(

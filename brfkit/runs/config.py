@@ -15,7 +15,7 @@ from typing import Any
 from brfkit.backends.capabilities import PRECISIONS
 from brfkit.data.audio.settings import FRONT_ENDS
 from brfkit.errors import BrfkitError
-from brfkit.io.arrays import is_path
+from brfkit.io.arrays import is_folder, is_path
 from brfkit.network import Layer, Network, recurrent_network
 from brfkit.neurons import NEURONS, Init
 from brfkit.runs.layers import LayerConfig
@@ -38,6 +38,11 @@ DATA, NETWORK, OPTIMISATION, STOPPING, REGULARISATION, AUGMENTATION, RUN = (
     "Data", "Network", "Optimisation", "Validation and stopping", "Regularisation", "Augmentation", "Run",
 )  # fmt: skip
 TOPICS = (DATA, NETWORK, OPTIMISATION, STOPPING, REGULARISATION, AUGMENTATION, RUN)
+
+FRONT_END_SETTINGS = (
+    "front_end", "sample_rate", "duration", "frame_step", "frame_width", "bands", "coefficients", "threshold",
+    "speaker_pattern",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,13 @@ class DataConfig:
         None, "Recordings: threshold of spikes of cochlea (0.005), levels of level-crossing (3 dB).", DATA,
         low=0, low_open=True,
     )  # fmt: skip
+
+    def elsewhere(self, dataset: str) -> DataConfig:
+        """Settings of another data set; recordings are read with the same front end."""
+        if not (is_path(dataset) and is_folder(dataset)):
+            return DataConfig(dataset=dataset)
+        same = {name: getattr(self, name) for name in FRONT_END_SETTINGS}
+        return DataConfig(dataset=dataset, **same)
 
     @property
     def title(self) -> str:

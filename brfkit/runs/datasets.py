@@ -10,7 +10,7 @@ from typing import Any
 from brfkit.data import AudioSettings, Binning, Dataset, Split, holdout, load
 from brfkit.data.binning import binning_named
 from brfkit.errors import BrfkitError
-from brfkit.runs.config import DataConfig
+from brfkit.runs.config import FRONT_END_SETTINGS, DataConfig
 
 _SPLIT_STREAM = 1
 
@@ -30,15 +30,9 @@ def get_binning(data: DataConfig) -> Binning | None:
     return replace(binning_named(data.binning or "full"), **changed)  # type: ignore[arg-type]
 
 
-_AUDIO = (
-    "front_end", "sample_rate", "duration", "frame_step", "frame_width", "bands", "coefficients", "threshold",
-    "speaker_pattern",
-)  # fmt: skip
-
-
 def get_audio(data: DataConfig) -> AudioSettings | None:
     """How recordings are read, or None where nothing is said of it."""
-    given = {name: value for name in _AUDIO if (value := getattr(data, name)) is not None}
+    given = {name: value for name in FRONT_END_SETTINGS if (value := getattr(data, name)) is not None}
     if data.test_speakers:
         given["test_speakers"] = data.test_speakers
     if data.test_seed:

@@ -120,7 +120,7 @@ def trained_on(checkpoint: Checkpoint, dataset: str | None) -> tuple[DataConfig,
     stored = checkpoint.meta.get("config")
     if stored is not None:
         config = Config.from_dict(stored)
-        data = config.data if dataset in (None, config.data.dataset) else DataConfig(dataset=str(dataset))
+        data = config.data if dataset in (None, config.data.dataset) else config.data.elsewhere(str(dataset))
         return data, config.task
     if dataset is None:
         raise BrfkitError("this checkpoint does not say what it was trained on; use --dataset")

@@ -362,3 +362,11 @@ def test_a_run_remembers_its_front_end(folder: Path, tmp_path: Path) -> None:
     first, second = (json.loads(result.stdout) for result in (trained, evaluated))
     assert second["samples"] == 8
     assert second["accuracy"] == pytest.approx(first["test_accuracy"])
+    for word, frequency in PITCH.items():
+        write(tmp_path / "others" / word / "dora_0.wav", tone(frequency))
+    other = CliRunner().invoke(
+        cli,
+        ["evaluate", run, "--dataset", str(tmp_path / "others"), "--split", "train", "--backend", "torch", "--json"],
+    )
+    assert other.exit_code == 0, other.output
+    assert json.loads(other.stdout)["samples"] == 2  # through 12 cochlear bands, not the default front end
