@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -20,6 +21,8 @@ BATCH_SIZE = 256
 
 Answered = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.intp], int], None]
 """Called after a batch with the true and the predicted classes [R], the samples [R] that they belong to, and B."""
+Observer: TypeAlias = Callable[[NDArray, NDArray[np.int64]], None]
+"""Is called with the outputs [T, B, O] and the labels, [B] or [T, B], of every batch in order."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,7 @@ def evaluate(
     batch_size: int = BATCH_SIZE,
     progress: Callable[[int, int], None] | None = None,
     answered: Answered | None = None,
+    observe: Observer | None = None,
 ) -> Evaluation:
     """Run all samples through the network.
 
@@ -140,6 +144,7 @@ def evaluate(
         batch_size: samples at a time; changes memory, not results.
         progress: called with samples done and samples in all.
         answered: is given every answer, for figures by class.
+        observe: called with the outputs and labels of every batch.
 
     Raises:
         BrfkitError: nothing to evaluate, or data that do not fit the network.
@@ -152,6 +157,8 @@ def evaluate(
     for x, labels in batches(split, batch_size, dtype):
         trace = backend.scan(network, weights, x)
         sums.add(sums_of(trace, labels, task))
+        if observe is not None:
+            observe(trace.outputs, labels)
         if answered is not None:
             answered(*task.answers(trace.outputs, labels), sample_count(labels))
         if progress is not None:

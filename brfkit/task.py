@@ -123,7 +123,7 @@ class Task:
         self, outputs: NDArray, labels: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.intp]]:
         """True and predicted classes [R] of everything that counts in the accuracy, and the samples [R] they are of."""
-        rows, wanted = self._rows(outputs, labels, self.accuracy_from)
+        rows, wanted = self.rows(outputs, labels, self.accuracy_from)
         if self.plain(labels, self.accuracy_from):
             sample = np.broadcast_to(np.arange(rows.shape[-2]), rows.shape[:-1]).reshape(-1)
         else:
@@ -132,20 +132,20 @@ class Task:
 
     def correct(self, outputs: NDArray, labels: NDArray[np.int64]) -> tuple[int, int]:
         """Number of right predictions and of predictions; labels are [B] or [T, B]."""
-        rows, wanted = self._rows(outputs, labels, self.accuracy_from)
+        rows, wanted = self.rows(outputs, labels, self.accuracy_from)
         predicted = rows.argmax(-1)
         return int((predicted == wanted).sum()), int(predicted.size)
 
     def loss_sum(self, outputs: NDArray, labels: NDArray[np.int64]) -> tuple[float, int]:
         """Negative log-likelihood of log-softmax, summed, and the number of terms."""
-        rows, wanted = self._rows(outputs, labels, self.loss_on)
+        rows, wanted = self.rows(outputs, labels, self.loss_on)
         wanted = np.broadcast_to(wanted, rows.shape[:-1])
         shifted = rows - rows.max(-1, keepdims=True)
         log_sum = np.log(np.exp(shifted).sum(-1))
         chosen = np.take_along_axis(shifted, wanted[..., None], -1)[..., 0]
         return float((log_sum - chosen).sum(dtype=np.float64)), chosen.size
 
-    def _rows(self, outputs: NDArray, labels: NDArray[np.int64], where: str) -> tuple[NDArray, NDArray[np.int64]]:
+    def rows(self, outputs: NDArray, labels: NDArray[np.int64], where: str) -> tuple[NDArray, NDArray[np.int64]]:
         """Outputs [..., O] that count at `where`, and labels that broadcast to them."""
         kept = outputs[self.skip_steps :]
         if self.plain(labels, where):

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from brfkit.checkpoints.native import LSTM_FORMAT, RUN_FILES
+from brfkit.checkpoints.locate import RUN_FILES, kept_epoch, read_kept
+from brfkit.checkpoints.native import LSTM_FORMAT
 from brfkit.checkpoints.schema import DOCUMENT, LSTM, check_meta
 from brfkit.errors import BrfkitError
 from brfkit.io.atomic import PathLike, atomic_write, read_stored_zip
@@ -132,20 +133,23 @@ class LstmCheckpoint:
 def open_lstm(path: PathLike) -> LstmCheckpoint | None:
     """The LSTM in a run folder (``best.npz``, else ``last.npz``) or file; None where there is something else.
 
+    ``RUN/weights/epoch-N.npz`` is that of the run with the weights kept after epoch N.
+
     Raises:
         BrfkitError: it is one, and damaged.
     """
-    place = Path(path)
+    kept = kept_epoch(path)
+    place = Path(path) if kept is None else kept[0]
     files = [place / name for name in RUN_FILES] if place.is_dir() else [place]
     file = next((file for file in files if file.is_file()), None)
     if file is None or not _is_lstm(file):
         return None
     weights, meta, extra = load_lstm(file)
     cells = [len(weights[name]) // 4 for name in weights if name.endswith(".bias_ih")]
-    outputs = len(weights["readout.bias"])
-    return LstmCheckpoint(
-        LstmNetwork(weights["hidden0.weight_ih"].shape[1], tuple(cells), outputs), weights, meta, extra
-    )  # fmt: skip
+    network = LstmNetwork(weights["hidden0.weight_ih"].shape[1], tuple(cells), len(weights["readout.bias"]))
+    if kept is not None:
+        weights, meta = read_kept(path, network), {**meta, "epoch": kept[1]}
+    return LstmCheckpoint(network, weights, meta, extra)
 
 
 def _is_lstm(file: Path) -> bool:

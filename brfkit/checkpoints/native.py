@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brfkit.checkpoints.locate import checkpoint_in, kept_epoch, read_kept, refuse_other
 from brfkit.checkpoints.published import is_published, read_published
 from brfkit.checkpoints.schema import DOCUMENT, check_description, check_meta, check_sources
 from brfkit.errors import BrfkitError
@@ -30,7 +31,6 @@ EXTRA = "extra/"
 META = "meta"
 LSTM_FORMAT = "brfkit-lstm"
 PLAIN_KINDS = "biufcS"  # not U: NumPy makes strings of any 32 bits, which crash later
-RUN_FILES = ("best.npz", "last.npz")
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def open_checkpoint(path: PathLike, neuron: str | None = None, trust: bool = Fal
     """A checkpoint from a run folder (``best.npz``, else ``last.npz``), a file of this project, or a published ``.pt``.
 
     Args:
-        path: folder or file.
+        path: folder or file; ``RUN/weights/epoch-N.npz`` is the network of the run with the weights kept after epoch N.
         neuron: for a published file, which neuron it holds (see :mod:`brfkit.checkpoints.published`); for a file of
             this project it may only repeat what the file says, or name the file of the user's neuron in it.
         trust: execute the source of a user's neuron that the checkpoint carries.
@@ -135,18 +135,27 @@ def open_checkpoint(path: PathLike, neuron: str | None = None, trust: bool = Fal
     file = Path(path)
     neuron = None if neuron is None else neuron_name(neuron)
     if file.is_dir():
-        found = [file / name for name in RUN_FILES if (file / name).is_file()]
-        if not found:
-            raise BrfkitError(f"{path} holds neither {' nor '.join(RUN_FILES)}; it is not the folder of a run")
-        file = found[0]
+        file = checkpoint_in(file)
     elif is_published(file) or file.suffix in (".pt", ".pth"):
         network, weights, meta = read_published(file, neuron)
         return Checkpoint(network, weights, {"published": True, **meta})
-    checkpoint = load_checkpoint(file, trust)
+    checkpoint = _open(file, trust)
     held = checkpoint.network.layers[0].neuron
     if neuron not in (None, held):
         raise BrfkitError(f"{file} holds a network of {held}, not {neuron}; leave --neuron out")
     return checkpoint
+
+
+def _open(file: Path, trust: bool) -> Checkpoint:
+    kept = kept_epoch(file)
+    if kept is None:
+        refuse_other(file)
+        return load_checkpoint(file, trust)
+    folder, epoch = kept
+    run = load_checkpoint(checkpoint_in(folder), trust)
+    meta = {"epoch": epoch, **{name: run.meta[name] for name in ("config",) if name in run.meta}}
+    extra = {name: value for name, value in run.extra.items() if name == "permutation"}
+    return Checkpoint(run.network, read_kept(file, run.network), meta, extra)
 
 
 def _plain(value: object) -> Any:

@@ -86,6 +86,19 @@ def check_effects(ctx: click.Context) -> None:
             raise click.UsageError(f"{one.flag} has no effect without {shown(one.needs)}.", ctx)
         if one.idle:
             note(f"{one.flag} has no effect: {one.idle}")
+    note_unused_folder(ctx, ctx.params.get("dataset"))
+
+
+def note_unused_folder(ctx: click.Context, dataset: str | None) -> None:
+    """Tell that ``--data-dir`` has no effect on a data set that does not lie in a folder of it."""
+    if dataset is None or not given(ctx, "data_dir"):
+        return
+    from brfkit.data import dataset_names, dataset_spec
+
+    if dataset not in dataset_names():
+        note(f"--data-dir has no effect: {dataset} is a file of its own")
+    elif dataset_spec(dataset).folder is None:
+        note(f"--data-dir has no effect: {dataset} is generated")
 
 
 class Command(rich_click.RichCommand):

@@ -24,9 +24,23 @@ DAY = 86_400.0  # seconds, longer than any file takes to be written
 def check_writable(path: PathLike, force: bool = False) -> Path:
     """The place where `path` would be written, links followed; for asking before long work.
 
+    A temporary file is made beside it and removed: permissions and kinds of file systems are found out in no other way.
+
     Raises:
-        BrfkitError: the folder is missing, there is a file already and `force` is not set, or what is there is no file.
+        BrfkitError: the folder is missing or takes no files, there is a file already and `force` is not set, or what is
+            there is no file.
     """
+    target = _target(path, force)
+    probe = _temporary(target)
+    try:
+        os.close(_create(probe))
+        probe.unlink()
+    except OSError as error:
+        raise BrfkitError(f"{path} cannot be written: {_reason(error)}") from error
+    return target
+
+
+def _target(path: PathLike, force: bool) -> Path:
     try:
         target = Path(path).expanduser().resolve()
         if target.is_dir():
@@ -52,16 +66,15 @@ def atomic_path(path: PathLike, force: bool = False) -> Iterator[Path]:
     Raises:
         BrfkitError: see :func:`check_writable`; or the operating system refused to create, write or rename the file.
     """
-    target = check_writable(path, force)
+    target = _target(path, force)
     remove_leftovers(target)
-    temporary = target.with_name(f"{_prefix(target)}{_machine()}-{os.getpid()}-{secrets.token_hex(4)}{target.suffix}")
+    temporary = _temporary(target)
     try:
-        # os.open rather than tempfile: the permissions of the result follow the user's umask.
-        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        os.close(_create(temporary))
         yield temporary
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
-        check_writable(path, force)
+        _target(path, force)
         temporary.replace(target)
     except OSError as error:
         if error.filename not in (None, str(temporary), os.fsencode(temporary)):
@@ -70,6 +83,15 @@ def atomic_path(path: PathLike, force: bool = False) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def _temporary(target: Path) -> Path:
+    return target.with_name(f"{_prefix(target)}{_machine()}-{os.getpid()}-{secrets.token_hex(4)}{target.suffix}")
+
+
+def _create(path: Path) -> int:
+    # os.open rather than tempfile: the permissions of the result follow the user's umask.
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
 
 
 def remove_leftovers(target: Path) -> None:

@@ -16,7 +16,7 @@ from brfkit.reports.context import Context, Scope
 from brfkit.reports.network import gradients_section, inspect_section, robustness_section
 from brfkit.reports.parts import Advance, Section, Watch
 from brfkit.reports.run import curves_section, run_section
-from brfkit.reports.surface import landscape_section
+from brfkit.reports.surface import check_surface, landscape_section
 from brfkit.runs.folder import REPORT
 from brfkit.setups import DataLike, SetupOptions
 from brfkit.trained import NetworkLike
@@ -145,6 +145,8 @@ def report(
     context = Context(network, dataset, scope, options)
     target = default_out(context.path or context.name) if out is None else Path(out)
     check_writable(target, force)
+    for file in scope.surfaces:
+        check_surface(file)
     if not context.is_lstm and any(name in COMPUTED for name in wanted):
         _ = context.setup  # fails before long work where network or data are missing or do not fit
     page = _Page(context, target, force)

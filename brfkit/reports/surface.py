@@ -52,6 +52,25 @@ def landscape_section(context: Context, watch: Watch) -> Section:
     return Section("landscape", "Error surface", intro, tuple(blocks))
 
 
+def check_surface(file: str) -> None:
+    """Refuse a file that was named as a surface and is none; a damaged one is said to be on the page.
+
+    Raises:
+        BrfkitError: it is of another kind.
+    """
+    from brfkit.analysis.landscape.store import FORMAT, is_surface
+
+    ours = is_surface(file)
+    if ours:
+        try:
+            with open_hdf5(Path(file)) as stream:
+                ours = has_attribute(stream, "format", FORMAT)
+        except BrfkitError:
+            return
+    if not ours:
+        raise BrfkitError(f"{file} is no error surface; --surface takes a file of brfkit landscape --out")
+
+
 def _files(context: Context) -> list[Path]:
     """Named files first, then the surfaces in the run folder; data sets and traces are HDF5 too and do not count."""
     from brfkit.analysis.landscape.store import FORMAT, is_surface

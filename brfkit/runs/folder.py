@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,13 +14,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from brfkit.checkpoints.locate import KEPT, KEPT_NAME, RUN_FILES, checkpoint_in, kept_epoch, read_kept
 from brfkit.checkpoints.lstm import load_lstm, save_lstm
-from brfkit.checkpoints.native import RUN_FILES, Checkpoint, load_checkpoint, save_checkpoint
+from brfkit.checkpoints.native import Checkpoint, load_checkpoint, save_checkpoint
 from brfkit.errors import BrfkitError
-from brfkit.io.atomic import atomic_path, atomic_write, read_stored_zip
+from brfkit.io.atomic import atomic_path, atomic_write
 from brfkit.io.documents import read_json
 from brfkit.io.locks import exclusive
-from brfkit.io.npy import KINDS, npy_array
 from brfkit.io.schema import check_values
 from brfkit.network import Network, Weights
 from brfkit.runs.config import Config, is_lstm
@@ -34,7 +33,6 @@ CONFIG, METRICS, RESULT, PROVENANCE = "config.json", "metrics.csv", "result.json
 BEST, LAST = RUN_FILES
 PREVIOUS = "previous.npz"  # the last checkpoint but one, in case the last is damaged
 CURVE, REPORT, LOCK = "learning_curve.png", "report.html", "run.lock"
-KEPT, KEPT_NAME = "weights", re.compile(r"epoch-(\d+)\.npz")
 EXTENDABLE = ("training.epochs", "training.patience")  # what may change where a run is resumed
 LOGS = "events.out.tfevents.*"
 
@@ -69,8 +67,10 @@ class RunFolder:
 
     @staticmethod
     def around(path: str | os.PathLike[str]) -> RunFolder:
-        """The folder itself, or the one that a file lies in."""
-        place = Path(path)
+        """The folder itself, or the one of the run that a file belongs to."""
+        place, kept = Path(path), kept_epoch(path)
+        if kept is not None:
+            return RunFolder(kept[0])
         return RunFolder(place if place.is_dir() else place.parent)
 
     def __fspath__(self) -> str:
@@ -237,10 +237,7 @@ class RunFolder:
         Raises:
             BrfkitError: there is neither.
         """
-        for name in RUN_FILES:
-            if self.has(name):
-                return self.path / name
-        raise BrfkitError(f"{self.path} holds neither {' nor '.join(RUN_FILES)}; it is not the folder of a run")
+        return checkpoint_in(self.path)
 
     def load(self, name: str) -> Stored:
         if is_lstm(self.config):
@@ -296,18 +293,7 @@ class RunFolder:
         if epoch not in files:
             there = f"{min(files)} to {max(files)}" if len(files) > 1 else ", ".join(map(str, files))
             raise BrfkitError(f"{self.path} has not kept epoch {epoch}; it has {len(files)} epochs, {there}")
-        path = files[epoch]
-        members, shapes = read_stored_zip(path), network.shapes()
-        weights = {
-            name: npy_array(data, f"{path}: {name}", KINDS["float"])
-            for member, data in members.items()
-            if (name := member.removesuffix(".npy")) in shapes
-        }
-        try:
-            network.check(weights)
-        except BrfkitError as error:
-            raise BrfkitError(f"{path}: {error}") from None
-        return {name: weights[name] for name in network.shapes()}
+        return read_kept(files[epoch], network)
 
     def _write_json(self, name: str, values: Mapping[str, Any]) -> None:
         with atomic_write(self.path / name, "w", force=True) as stream:

@@ -22,6 +22,7 @@ VALUES = {
 
 # Command lines on which an option without `needs`, `excludes` or `idle` has no effect, and what is then said.
 TRAIN = ("train", "--dataset", "tones")
+TONES = ("--dataset", "tones", "--data-dir", "folder")
 SIMULATE = ("simulate", "--steps", "5")
 CASES: dict[str, list[tuple[tuple[str, ...], str]]] = {
     "train data__dataset": [(("train", "--dataset", ""), "it is empty")],
@@ -102,6 +103,17 @@ CASES: dict[str, list[tuple[tuple[str, ...], str]]] = {
         (("report", "x", "--sections", "run", "--perturbation", "input-noise"), "--perturbation has no effect")
     ],
     "report surfaces": [(("report", "x", "--sections", "run", "--surface", "there"), "--surface has no effect")],
+    "train data_dir": [(("train", *TONES, "--backend", "cupy"), "--data-dir has no effect: tones is generated")],
+    **{
+        f"{name} data_dir": [((name, "there", *TONES), "--data-dir has no effect: tones is generated")]
+        for name in ("evaluate", "gradients", "inspect", "report")
+    },
+    "landscape data_dir": [
+        (("landscape", "there", *TONES, "--out", "s.h5"), "--data-dir has no effect: tones is generated")
+    ],
+    "robustness data_dir": [
+        (("robustness", "there", *TONES, "--perturbation", "input-noise"), "--data-dir has no effect: tones")
+    ],
 }  # fmt: skip
 
 
@@ -225,7 +237,7 @@ def has_always_an_effect(name):
         "data fetch": {"mirror", "force"},  # files that are there stay: fetch says so of each
         "data show": {"binning", "time_unit", "style", "force"},  # --binning is refused by data without events
         "data encode": {"delta", "steps", "annotations", "labels", "force"},
-        "evaluate": {"limit_test"},
+        "evaluate": {"limit_test", "predictions"},
         "frequency": {"vary", "frequencies", "points", "scale", "state", "measure"},
         "gradients": {"points", "check"},
         "neurons": {"kernel"},
@@ -248,12 +260,12 @@ def has_always_an_effect(name):
         "train": {
             "data__limit_train", "data__limit_test", "data__validation_fraction", "network__hidden",
             "network__recurrent", "network__bias", "network__surrogate", "network__discretisation",
-            "network__trainable", "network__start_from", "training__batch_size", "training__learning_rate",
+            "network__trainable", "network__start_from", "network__w_in_init",
+            "training__gradient_precision", "training__batch_size", "training__learning_rate",
             "training__optimizer", "training__weight_decay", "training__clip_norm", "training__tbptt",
             "training__patience", "training__keep_weights", "training__accumulate", "training__warmup_epochs",
             "training__input_dropout", "training__time_stretch", "training__lead_dropout", "training__lead_swap",
-            "training__average", "training__dtype", "training__gradient_precision", "network__w_in_init",
-            "data__ignore_unlabelled", "no_refractory",
+            "training__average", "training__dtype", "data__ignore_unlabelled", "no_refractory",
             "no_smooth_reset", "no_divergence_boundary", "preset", "config_file",
             "run_dir", "force",
         },

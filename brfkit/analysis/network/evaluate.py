@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from brfkit.analysis.network.classification import Answers, Classification
+from brfkit.analysis.network.predictions import predictions_file
 from brfkit.evaluation import BATCH_SIZE, Evaluation
 from brfkit.evaluation import evaluate as evaluate_weights
+from brfkit.io.atomic import check_writable
 from brfkit.setups import DataLike, SetupOptions, set_up
 from brfkit.trained import NetworkLike
 
@@ -56,6 +59,8 @@ def evaluate(
     batch_size: int = BATCH_SIZE,
     progress: Callable[[int, int], None] | None = None,
     limit_test: int | None = None,
+    predictions: str | os.PathLike[str] | None = None,
+    force: bool = False,
     **options: Unpack[SetupOptions],
 ) -> NetworkEvaluation:
     """Evaluate a trained network on a test set as ``brfkit evaluate`` does.
@@ -68,18 +73,25 @@ def evaluate(
         batch_size: samples at a time; changes memory, not results.
         progress: called with samples done and samples in all.
         limit_test: the former name of `samples`, for one release.
+        predictions: a ``.csv`` file for the predicted class and the probabilities of every sample
+            (:mod:`brfkit.analysis.network.predictions`).
+        force: overwrite that file.
         options: see :class:`brfkit.setups.SetupOptions`.
 
     Raises:
-        BrfkitError: network or data cannot be read or do not fit each other, or there are no samples.
+        BrfkitError: network or data cannot be read or do not fit each other, there are no samples, or
+            the file cannot be written.
     """
+    if predictions is not None:
+        check_writable(predictions, force)
     count = limit_test if samples is None else samples
     setup = set_up(network, dataset, split=split, samples=count, baseline=True, **options)
     answers = Answers(setup.network.outputs)
-    found = evaluate_weights(
-        setup.network, setup.weights, setup.split, setup.task, setup.backend,
-        batch_size=batch_size, progress=progress, answered=answers.add,
-    )  # fmt: skip
+    with predictions_file(predictions, setup.task, setup.data.class_names, setup.network.outputs, force) as observe:
+        found = evaluate_weights(
+            setup.network, setup.weights, setup.split, setup.task, setup.backend,
+            batch_size=batch_size, progress=progress, answered=answers.add, observe=observe,
+        )  # fmt: skip
     return NetworkEvaluation(
         **vars(found),
         dataset=setup.data.name,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from brfkit.cli.command import cli_command, option
+from brfkit.cli.command import cli_command, note_unused_folder, option
 from brfkit.cli.display import note, say
 from brfkit.cli.options import (
     PARTS,
@@ -110,6 +110,7 @@ def _train(options: dict[str, Any], seed_given: bool) -> None:
     from brfkit.training.run import train
 
     config = _config(options, seed_given)
+    note_unused_folder(click.get_current_context(), config.data.dataset)
     backend = _backend(config, options)
     if options["dry_run"]:
         _report_plan(config, backend, options)
