@@ -133,7 +133,7 @@ def failures(tmp_path):
         (["simulate", "--stimulus", tmp_path / "bad.npy"], "bad.npy"),
         (["simulate", "--out", tmp_path / "there.npz"], "there.npz.*--force"),
         (["simulate", "--out", tmp_path / "nowhere" / "x.npz"], "nowhere"),
-        (["simulate", "--checkpoint", tmp_path], "is an empty folder, not a trained network"),
+        (["simulate", "--checkpoint", tmp_path], "not the folder of a run|is an empty folder"),
         (["simulate", "--checkpoint", tmp_path / "none.npz"], "none.npz"),
         (["evaluate", tmp_path / "none.pt", "--dataset", "tones"], "none.pt"),
         (["evaluate", tmp_path / "bad.pt", "--dataset", "tones"], "bad.pt"),
