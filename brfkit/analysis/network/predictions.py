@@ -28,8 +28,8 @@ def predictions_file(
     """Yields what writes a line for every prediction that counts in the accuracy; None where there is no path.
 
     The columns are ``sample`` (from 0, in the order of the split), ``step`` (only where every step counts), ``true``
-    and ``predicted`` (classes from 0), and ``probability of NAME`` for each output: the softmax of what accuracy is taken
-    from, which is the last output, the mean or maximum over time, or each step's. What has no label has no line.
+    and ``predicted`` (classes from 0), and ``probability of NAME`` for each output: the softmax of what accuracy is
+    taken from, which is the last output, the mean or maximum over time, or each step's. What has no label has no line.
 
     Args:
         path: ends in ``.csv``; it is written whole or not at all.
