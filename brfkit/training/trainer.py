@@ -161,12 +161,8 @@ class Trainer:
             dropped = None
             if training.spike_dropout:
                 dropped = drop_spikes(selected, training.spike_dropout, training.seed, self.epoch)
-            size = self._size(
-                order[
-                    first // samples_per_step * samples_per_step : first // samples_per_step * samples_per_step
-                    + samples_per_step
-                ]
-            )
+            step_start = first // samples_per_step * samples_per_step
+            size = self._size(order[step_start : step_start + samples_per_step])
             last = (batch + 1) % training.accumulate == 0 or batch + 1 == self.steps_per_epoch
             self.train_batch(x, labels, batch, sums, size, first % samples_per_step == 0, last, dropped)
             if step_done is not None:
