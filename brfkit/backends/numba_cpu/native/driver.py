@@ -83,6 +83,7 @@ def drive(starts: NDArray[np.int64], calls: NDArray[np.int64], threads: int) -> 
     if tasks < 1:
         return
     data = np.array([0, tasks, starts.ctypes.data, calls.ctypes.data, 0, 0], np.int64)
-    run_native(_drive()[0], data.ctypes.data, min(threads, tasks))
+    address, _library = _drive()  # two threads that come first each load one: this one stays until its call is over
+    run_native(address, data.ctypes.data, min(threads, tasks))
     if data[5]:
         raise MemoryError("no memory is left for the scan")
