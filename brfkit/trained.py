@@ -21,7 +21,7 @@ from brfkit.backends.base import Backend
 from brfkit.checkpoints.native import Checkpoint, open_checkpoint, save_checkpoint
 from brfkit.errors import BrfkitError
 from brfkit.network import Network, Weights
-from brfkit.neurons import neuron_name
+from brfkit.neurons import neuron_argument
 from brfkit.runs.config import Config, DataConfig
 from brfkit.runs.resolve import published
 from brfkit.task import Task
@@ -201,7 +201,7 @@ def as_network(source: NetworkLike, neuron: str | None = None) -> TrainedNetwork
     """
     if not isinstance(source, TrainedNetwork):
         return load(source, neuron=neuron)
-    if neuron is not None and neuron_name(neuron) != source.neuron:
+    if neuron is not None and neuron_argument(neuron) != source.neuron:
         raise BrfkitError(f"{source.name} is a network of {source.neuron}, not {neuron}")
     return source
 

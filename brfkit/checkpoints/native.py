@@ -22,7 +22,7 @@ from brfkit.io.npy import npy_array
 from brfkit.io.schema import check_values
 from brfkit.io.text import visible
 from brfkit.network import Network, Weights
-from brfkit.neurons import NEURONS, neuron_name
+from brfkit.neurons import NEURONS, neuron_argument
 from brfkit.neurons.plugin import check_stored, stored_sources
 
 FORMAT = "brfkit-checkpoint"
@@ -133,7 +133,7 @@ def open_checkpoint(path: PathLike, neuron: str | None = None, trust: bool = Fal
         BrfkitError: there is no checkpoint, it cannot be read, or `neuron` does not fit it.
     """
     file = Path(path)
-    neuron = None if neuron is None else neuron_name(neuron)
+    neuron = None if neuron is None else neuron_argument(neuron)
     if file.is_dir():
         file = checkpoint_in(file)
     elif is_published(file) or file.suffix in (".pt", ".pth"):

@@ -39,9 +39,9 @@ class NeuronName(_Named):
         self.lstm = lstm
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        from brfkit.neurons import neuron_name
+        from brfkit.neurons import neuron_argument
 
-        return neuron_name(super().convert(value, param, ctx))
+        return neuron_argument(super().convert(value, param, ctx))
 
     def names(self) -> Iterable[str]:
         from brfkit.neurons import NEURONS

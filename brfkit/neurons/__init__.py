@@ -46,23 +46,37 @@ def register(neuron: Neuron, *, overwrite: bool = False) -> Neuron:
 def neuron_name(text: str) -> str:
     """A name as it is registered: upper case and ``_`` make no difference. Other text is given back as it is.
 
-    ``path/to/file.py`` and ``path/to/file.py:NAME`` execute the file, register its neurons and give the name of the
-    one that is meant (:mod:`brfkit.neurons.plugin`).
+    Nothing is executed: the name may come from a checkpoint or a configuration. See :func:`neuron_argument`.
     """
     if text in NEURONS:
         return text
-    if plugin.is_neuron_file(text):
-        return plugin.load_neuron_file(text, NEURONS)
     plain = text.lower().replace("_", "-")
     same = [name for name in (*NEURONS, "lstm") if name.lower().replace("_", "-") == plain]
     return same[0] if same else text
+
+
+def neuron_argument(text: str) -> str:
+    """The name of the neuron that the user asks for in an argument: a registered name, or a file, which is executed.
+
+    Args:
+        text: name, ``path/to/file.py``, or ``path/to/file.py:NAME`` where the file holds several neurons
+            (:mod:`brfkit.neurons.plugin`).
+
+    Raises:
+        BrfkitError: the file cannot be read or executed, or holds no such neuron.
+    """
+    if text not in NEURONS and plugin.is_neuron_file(text):
+        return plugin.load_neuron_file(text, NEURONS)
+    return neuron_name(text)
 
 
 def get_neuron(name: str) -> Neuron:
     """The neuron of that name, in any case; an unknown name is a :class:`BrfkitError` that suggests the nearest."""
     known = neuron_name(name)
     if known not in NEURONS and not plugin.from_entry_points(name, NEURONS):
-        raise BrfkitError(f"unknown neuron {name!r}; {nearest(name, NEURONS)}, and files such as my.py")
+        raise BrfkitError(
+            f"unknown neuron {name!r}; {nearest(name, NEURONS)}; a file such as my.py is named with --neuron"
+        )
     return NEURONS[known if known in NEURONS else name]
 
 
@@ -83,6 +97,7 @@ __all__ = [
     "Uniform",
     "get_neuron",
     "get_surrogate",
+    "neuron_argument",
     "register",
     "register_surrogate",
 ]

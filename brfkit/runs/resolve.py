@@ -10,7 +10,7 @@ from brfkit.checkpoints.native import Checkpoint
 from brfkit.data.registry import ARRAYS, dataset_spec
 from brfkit.errors import BrfkitError
 from brfkit.io.arrays import is_folder, is_path
-from brfkit.neurons import NEURONS, neuron_name
+from brfkit.neurons import NEURONS, neuron_argument, neuron_name
 from brfkit.runs.config import LSTM, Config, DataConfig, NetworkConfig
 from brfkit.runs.config_files import merge, parse_toml, read_config_file
 from brfkit.runs.presets import find_preset, preset_dataset, read_preset
@@ -47,6 +47,7 @@ def resolve(
     named = {} if preset is None else {"data": {"dataset": preset_dataset(preset)}}
     given = (overrides, sections, start, named)
     dataset = _named(dataset, given, "data", "dataset") or "tones"
+    neuron = None if neuron is None else neuron_argument(neuron)  # the user's own word, which may be a file
     neuron = _named(neuron, given, "network", "neuron") or _first_layer_neuron(given)
     dataset = str(Path(dataset).expanduser().resolve()) if is_path(dataset) else dataset.lower()
     neuron = None if neuron is None else neuron_name(neuron)

@@ -16,7 +16,7 @@ from brfkit.checkpoints.native import Checkpoint, load_checkpoint, save_checkpoi
 from brfkit.cli import run as cli
 from brfkit.errors import BrfkitError
 from brfkit.network import recurrent_network
-from brfkit.neurons import NEURONS, get_neuron, plugin
+from brfkit.neurons import NEURONS, Neuron, get_neuron, neuron_argument, plugin
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "linear_decay.py"
 
@@ -36,6 +36,10 @@ def file(tmp_path: Path) -> Path:
     path = tmp_path / "mine.py"
     path.write_text(plugin.template(path))
     return path
+
+
+def loaded(text: str) -> Neuron:
+    return get_neuron(neuron_argument(text))
 
 
 def forget(name: str) -> None:
@@ -83,18 +87,18 @@ def test_a_file_with_several_neurons_asks_which(file: Path):
     text = file.read_text()
     file.write_text(text + text[text.index("NEURON =") :].replace("NEURON =", "OTHER =").replace('"mine"', '"other"'))
     with pytest.raises(BrfkitError, match=r"2 neurons \(mine, other\)"):
-        get_neuron(str(file))
-    assert get_neuron(f"{file}:other").name == "other"
-    assert get_neuron(f"{file}:NEURON").name == "mine"
+        loaded(str(file))
+    assert loaded(f"{file}:other").name == "other"
+    assert loaded(f"{file}:NEURON").name == "mine"
     with pytest.raises(BrfkitError, match="no neuron 'third'"):
-        get_neuron(f"{file}:third")
+        loaded(f"{file}:third")
 
 
 def test_a_changed_file_is_executed_again(file: Path):
-    before = get_neuron(str(file))
-    assert get_neuron(str(file)) is before
+    before = loaded(str(file))
+    assert loaded(str(file)) is before
     file.write_text(file.read_text().replace('"gamma": 0.9', '"gamma": 0.5'))
-    assert get_neuron(str(file)).constants["gamma"] == 0.5
+    assert loaded(str(file)).constants["gamma"] == 0.5
 
 
 @pytest.mark.parametrize(
@@ -112,7 +116,7 @@ def test_files_that_are_no_neuron(text: Any, message: str | None, tmp_path: Path
     path = tmp_path / "bad.py"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(BrfkitError) as error:
-        get_neuron(str(path))
+        loaded(str(path))
     assert (message or "") in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -120,17 +124,17 @@ def test_files_that_are_no_neuron(text: Any, message: str | None, tmp_path: Path
 def test_names_of_brfkit_are_not_taken_over(file: Path):
     file.write_text(file.read_text().replace('name="mine"', 'name="brf"'))
     with pytest.raises(BrfkitError, match="there is a neuron 'brf' already"):
-        get_neuron(str(file))
+        loaded(str(file))
     assert get_neuron("brf") is brfkit.neurons.BRF  # type: ignore[attr-defined]
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path):
     with pytest.raises(BrfkitError, match="is not a file"):
-        get_neuron(str(tmp_path / "none.py"))
+        loaded(str(tmp_path / "none.py"))
 
 
 def test_a_checkpoint_carries_the_source_and_executes_nothing(file: Path, tmp_path: Path):
-    name = get_neuron(str(file)).name
+    name = loaded(str(file)).name
     path = checkpoint(name, tmp_path / "net.npz")
     forget(name)
     with pytest.raises(BrfkitError, match=r"name that file with --neuron FILE\.py, or pass trust=True"):
@@ -141,7 +145,7 @@ def test_a_checkpoint_carries_the_source_and_executes_nothing(file: Path, tmp_pa
 
 
 def test_trust_executes_what_the_checkpoint_carries(file: Path, tmp_path: Path):
-    name = get_neuron(str(file)).name
+    name = loaded(str(file)).name
     path = checkpoint(name, tmp_path / "net.npz")
     x = np.random.default_rng(0).normal(size=(5, 2, 2)).astype(np.float32)
     from brfkit.backends import get_backend
@@ -158,10 +162,10 @@ def test_trust_executes_what_the_checkpoint_carries(file: Path, tmp_path: Path):
 
 
 def test_another_source_of_the_same_name_is_refused(file: Path, tmp_path: Path):
-    name = get_neuron(str(file)).name
+    name = loaded(str(file)).name
     path = checkpoint(name, tmp_path / "net.npz")
     file.write_text(file.read_text() + "# changed\n")
-    get_neuron(str(file))
+    loaded(str(file))
     with pytest.raises(BrfkitError, match="has another source"):
         load_checkpoint(path)
 
@@ -219,7 +223,7 @@ def test_options_of_neurons_that_do_nothing_are_wrong_usage(arguments: list[str]
 
 
 def test_an_installed_package_offers_a_neuron(file: Path, monkeypatch: pytest.MonkeyPatch):
-    neuron = get_neuron(str(file))
+    neuron = loaded(str(file))
     forget("mine")
 
     class Entry:
@@ -230,3 +234,27 @@ def test_an_installed_package_offers_a_neuron(file: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [Entry()] if group == plugin.GROUP else [])
     assert get_neuron("mine") is neuron
+
+
+def test_a_name_from_a_file_is_never_executed(file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    """A checkpoint, a configuration or a layer that names a Python file as its neuron."""
+    mark = tmp_path / "executed"
+    file.write_text(f"open({str(mark)!r}, 'w')\n" + file.read_text())
+    with pytest.raises(BrfkitError, match="unknown neuron"):
+        get_neuron(str(file))
+    network = recurrent_network(2, [3], 2, "brf")
+    path = tmp_path / "net.npz"
+    save_checkpoint(path, Checkpoint(network, network.initialise(0), {}, {}))
+    arrays = dict(np.load(path))
+    document = json.loads(arrays["meta"].item())
+    document["network"]["layers"][0]["neuron"] = str(file)
+    arrays["meta"] = np.array(json.dumps(document).encode())
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+    assert cli(["evaluate", str(path), "--dataset", "tones"]) == 1
+    config = tmp_path / "c.json"
+    config.write_text(json.dumps({"network": {"neuron": str(file)}}))
+    assert cli(["train", "--config", str(config), "--run-dir", str(tmp_path / "run")]) == 1
+    config.write_text(json.dumps({"network": {"layers": [{"neuron": str(file), "units": 4}]}}))
+    assert cli(["train", "--config", str(config), "--run-dir", str(tmp_path / "run")]) == 1
+    assert "Error" in capfd.readouterr().err
+    assert not mark.exists()

@@ -15,7 +15,7 @@ from brfkit.backends.base import Backend, Gradients, Trace
 from brfkit.codegen.model import build_model
 from brfkit.errors import BrfkitError
 from brfkit.network import Layer, Network, Weights
-from brfkit.neurons import Neuron, OptionValue, get_neuron
+from brfkit.neurons import Neuron, OptionValue, get_neuron, neuron_argument
 
 BATCH, STEPS, INPUTS, UNITS, OUTPUTS = 9, 60, 5, 13, 3
 TOLERANCE = 1e-9  # relative, float64; the order of sums is the only difference
@@ -66,7 +66,7 @@ def check_neuron(name: str, seed: int = 0) -> NeuronReport:
     Raises:
         BrfkitError: there is no such neuron.
     """
-    neuron = get_neuron(name)
+    neuron = get_neuron(neuron_argument(name))
     checks = [_attempt("text", lambda: _parse(neuron))]
     if checks[0].passed:
         try:
