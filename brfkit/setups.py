@@ -108,7 +108,7 @@ def load_data(
             found = replace(found, splits={split: part.take(samples)})
     if found.channels != network.network.inputs or found.classes > network.network.outputs:
         raise BrfkitError(
-            f"{network.name} takes {network.network.inputs} channels and has {network.network.outputs} classes; "
+            f"{network.name} expects {network.network.inputs} channels and {network.network.outputs} classes; "
             f"{found.name} has {found.channels} and {found.classes}"
         )
     return found

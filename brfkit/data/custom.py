@@ -284,9 +284,9 @@ def _spikes(arrays: Arrays, path: Path, part: str) -> _Spikes | None:
     times = times.astype(times.dtype.newbyteorder("="), copy=False)
     bad = ~(np.isfinite(times) & (times >= 0))
     if bad.any():
-        raise BrfkitError(
-            f"{path}: times_{part} holds {times[np.argmax(bad)]} at {int(np.argmax(bad))}, which is no time"
-        )
+        first = int(np.argmax(bad))
+        what = "is negative" if np.isfinite(times[first]) else "is not finite"
+        raise BrfkitError(f"{path}: times_{part}[{first}] = {times[first]} {what}")
     if len(units) and (units.min() < 0 or units.max() >= MAX_CHANNELS):
         raise BrfkitError(f"{path}: units_{part} holds {units.min()}..{units.max()}; units are numbered from 0")
     return _Spikes(times, units.astype(np.int64), offsets)

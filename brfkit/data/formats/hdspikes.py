@@ -137,7 +137,7 @@ def _chunk(times: NDArray[Any], units: NDArray[Any], begin: int, path: Path, cha
     if (negative & np.isfinite(flat_times)).any():
         k = int(np.argmax(negative & np.isfinite(flat_times)))
         raise BrfkitError(
-            f"{path}: recording {_owner(counts, k, begin)} holds the spike time {flat_times[k]}, which is no time"
+            f"{path}: recording {_owner(counts, k, begin)} holds the spike time {flat_times[k]}, which is negative"
         )
     if len(flat_units) and (flat_units.min() < 0 or flat_units.max() >= channels):
         k = int(np.argmax((flat_units < 0) | (flat_units >= channels)))
