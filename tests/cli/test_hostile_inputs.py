@@ -116,6 +116,11 @@ INPUTS = {
     "published": ("evaluate", "{}.pt", "--dataset", "ecg", "--neuron", "brf"),
     "surface": ("landscape", "{}.h5"),
     "data": ("data", "info", "{}.npz"),
+    "series": ("data", "info", "{}.ts"),
+    "table": ("data", "info", "{}.csv"),
+    "spikes": ("data", "info", "{}.h5"),
+    "neuron": ("neurons", "{}.py"),
+    "study": ("sweep", "run", "./{}.toml"),
     "settings": ("train", "--config", "{}.toml"),
     "stimulus": ("simulate", "--neuron", "brf", "--omega", "10", "--stimulus", "{}.npy"),
     "text": ("simulate", "--neuron", "brf", "--omega", "10", "--stimulus", "{}.csv"),
@@ -127,7 +132,7 @@ INPUTS = {
 def test_pipes_are_refused_and_not_waited_for(kind: str, command, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     arguments = [a.format("pipe") for a in INPUTS[kind]]
-    os.mkfifo(tmp_path / next(a for a in arguments if a.startswith("pipe")))
+    os.mkfifo(tmp_path / next(a for a in arguments if "pipe" in a))
     outcome = command(*arguments)
     assert outcome.code == 1, outcome.err
     assert outcome.err.startswith("Error: ")

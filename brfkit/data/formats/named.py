@@ -16,6 +16,7 @@ from brfkit.errors import BrfkitError
 from brfkit.io.arrays import Arrays, open_arrays
 from brfkit.io.hdf5 import open_hdf5
 from brfkit.io.npy import KINDS
+from brfkit.io.streams import open_file
 
 BIN_WIDTH = 0.004
 """Seconds, of a file in the layout of SHD, as for SHD itself."""
@@ -51,10 +52,10 @@ class _InMemory:
 def _has_spikes(path: Path) -> bool:
     """Whether a file has the layout of SHD, the group ``spikes``."""
     try:
-        with path.open("rb") as raw:
+        with open_file(path) as raw:  # a pipe would be waited for
             if raw.read(8) != b"\x89HDF\r\n\x1a\n":
                 return False
-    except OSError:  # which reading it says better
+    except (OSError, BrfkitError):  # which reading it says better
         return False
     with open_hdf5(path) as file:
         return "spikes" in file and "x_train" not in file and "times_train" not in file
