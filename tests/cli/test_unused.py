@@ -265,7 +265,7 @@ def has_always_an_effect(name):
             "training__optimizer", "training__weight_decay", "training__clip_norm", "training__tbptt",
             "training__patience", "training__keep_weights", "training__accumulate", "training__warmup_epochs",
             "training__input_dropout", "training__time_stretch", "training__lead_dropout", "training__lead_swap",
-            "training__average", "training__dtype", "data__ignore_unlabelled", "no_refractory",
+            "training__average", "training__dtype", "data__ignore_unlabelled", "training__class_weights", "training__label_smoothing", "no_refractory",
             "no_smooth_reset", "no_divergence_boundary", "preset", "config_file",
             "run_dir", "force",
         },

@@ -97,9 +97,9 @@ def kills(folder: Path, config: Path, count: int, seed: int) -> int:
 @pytest.mark.parametrize(
     ("count", "training"),
     [
-        (3, {"epochs": 8}),
+        (3, {"epochs": 60}),
         pytest.param(
-            20, {"epochs": 60, "spike_dropout": 0.2, "input_dropout": 0.1, "accumulate": 2}, marks=pytest.mark.slow
+            20, {"epochs": 400, "spike_dropout": 0.2, "input_dropout": 0.1, "accumulate": 2}, marks=pytest.mark.slow
         ),
     ],
 )
