@@ -59,17 +59,17 @@ def assert_same_run(folder: Path, wanted: Path) -> None:
 
 
 def start(folder: Path, config: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "brfkit", "train", "--config", config, "--run-dir", folder, "--resume"]
-    return subprocess.Popen(
-        [*map(str, command), "--threads", "1"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    command = [sys.executable, "-m", "brfkit", "train", "--config", config, "--run-dir", folder, "--threads", "1"]
+    if (folder / "config.json").exists():  # without a run there, --resume is refused
+        command.append("--resume")
+    return subprocess.Popen([*map(str, command)], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def kill_somewhere(folder: Path, child: subprocess.Popen[bytes], draw: random.Random) -> bool:
     """Kill a run at a random moment: one in four while it starts, the others within the epochs after the next one that
     it finishes. False where it came to its end before."""
     if draw.random() < 0.25:
-        time.sleep(draw.uniform(0.0, 2.0))
+        time.sleep(draw.uniform(0.0, 1.0))
     else:
         before = (folder / "metrics.csv").read_bytes() if (folder / "metrics.csv").exists() else b""
         until = time.monotonic() + 120
