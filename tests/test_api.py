@@ -168,7 +168,7 @@ def test_other_modules_are_refused_in_one_line(foreign, message):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ((np.zeros((3, 5, 2)), np.zeros(3, int)), "takes 4 channels"),
+        ((np.zeros((3, 5, 2)), np.zeros(3, int)), "expects 4 channels"),
         ((np.zeros((3, 5, 4)), np.zeros(3)), "whole numbers"),
         ((np.zeros((3, 5, 4)), np.full(3, 6)), "6 classes"),
         ((np.zeros((3, 5)), np.zeros(3, int)), "needs x"),
