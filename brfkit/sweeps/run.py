@@ -12,12 +12,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from brfkit.backends import get_backend
 from brfkit.backends.base import Backend
+from brfkit.backends.threads import default_threads
 from brfkit.errors import BrfkitError
+from brfkit.io.atomic import atomic_write
 from brfkit.sweeps.results import StudyResult, study_result
-from brfkit.sweeps.storage import RETRIED, import_optuna, open_study, retry_lost_trials, trial_lock
+from brfkit.sweeps.space import grid_size
+from brfkit.sweeps.storage import (
+    PROCESS,
+    RETRIED,
+    import_optuna,
+    open_study,
+    process_attributes,
+    retry_lost_trials,
+    trial_lock,
+)
 from brfkit.sweeps.study_file import StudySpec, read_study, with_options
-from brfkit.sweeps.trial import Places, Progress, run_trial
+from brfkit.sweeps.trial import Places, run_trial
 
 if TYPE_CHECKING:
     import optuna
@@ -47,8 +59,6 @@ def kept_study(folder: Path) -> Path:
 
 def prepare_folder(path: str | Path, spec: StudySpec, folder: Path) -> None:
     """Make the folder and keep the study file in it, so that ``sweep show FOLDER`` needs nothing else."""
-    from brfkit.io.atomic import atomic_write
-
     try:
         folder.mkdir(parents=True, exist_ok=True)
         text = Path(path).read_bytes()
@@ -84,8 +94,6 @@ def run_study(
     Raises:
         BrfkitError: the study makes no sense, another one is in the storage, or a file cannot be read or written.
     """
-    from brfkit.backends import get_backend
-
     spec = with_options(study if isinstance(study, StudySpec) else read_study(study), trials=trials, storage=storage)
     place = Path(folder) if folder is not None else Path("sweeps") / spec.name
     if isinstance(study, StudySpec):
@@ -98,16 +106,16 @@ def run_study(
     return study_result(spec, place, time.perf_counter() - started)
 
 
-def work(spec: StudySpec, places: Places, worker: int = 0, stop: Callable[[], bool] | None = None) -> None:
-    """Run trials one after the other until there are enough, or ``stop`` says so.
+def work(spec: StudySpec, places: Places, worker: int = 0) -> None:
+    """Run trials one after the other until there are enough.
 
     Trials of processes that are gone are queued again. Where others still run the last trials, this waits: one of
     them may be lost too.
     """
     study = open_study(spec, places.folder, worker)
     state = import_optuna().trial.TrialState
-    target = spec.trials if spec.trials is not None else _grid_points(spec)
-    while not (stop is not None and stop()):
+    target = spec.trials if spec.trials is not None else grid_size(spec.dimensions)
+    while True:
         with trial_lock(places.folder) as release:
             retry_lost_trials(study)
             trials = study.get_trials(deepcopy=False)
@@ -120,18 +128,10 @@ def work(spec: StudySpec, places: Places, worker: int = 0, stop: Callable[[], bo
         time.sleep(_POLL)
 
 
-def _grid_points(spec: StudySpec) -> int:
-    from brfkit.sweeps.space import grid_size
-
-    return grid_size(spec.dimensions)
-
-
 def _one(spec: StudySpec, study: optuna.Study, places: Places, release: Callable[[], None]) -> None:
     """One trial. The lock is given back as soon as the trial is there, so that others can start theirs."""
 
     def objective(trial: optuna.Trial) -> Any:
-        from brfkit.sweeps.storage import PROCESS, process_attributes
-
         trial.set_user_attr(PROCESS, process_attributes())
         release()
         try:
@@ -205,9 +205,7 @@ def _stop(workers: Sequence[subprocess.Popen[bytes]]) -> None:
 
 def worker_threads(workers: int, threads: int | None) -> int:
     """Threads of each worker: the processors divided among them, at least one."""
-    from brfkit.backends.threads import default_threads
-
     return max(1, (threads or default_threads()) // workers)
 
 
-__all__ = ["Places", "Progress", "StudyResult", "WorkerCommand", "default_folder", "run_study", "run_workers", "work"]
+__all__ = ["Places", "StudyResult", "WorkerCommand", "default_folder", "run_study", "run_workers", "work"]

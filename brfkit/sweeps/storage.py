@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brfkit.errors import BrfkitError
+from brfkit.io.streams import one_line
 from brfkit.sweeps.study_file import OBJECTIVES, StudySpec
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def open_storage(spec: StudySpec, folder: Path) -> Any:
             backend.JournalFileBackend(place, lock_obj=backend.JournalFileOpenLock(place))
         )
     except Exception as error:  # drivers, journals and SQLAlchemy raise their own classes
-        raise BrfkitError(f"the storage {_without_password(place)} cannot be opened: {_line(error)}") from None
+        raise BrfkitError(f"the storage {_without_password(place)} cannot be opened: {one_line(error)}") from None
 
 
 def open_study(spec: StudySpec, folder: Path, worker: int = 0) -> optuna.Study:
@@ -94,7 +95,7 @@ def open_study(spec: StudySpec, folder: Path, worker: int = 0) -> optuna.Study:
         raise
     except Exception as error:  # a damaged journal raises what its decoder raises
         place = _without_password(spec.storage or str(folder / JOURNAL))
-        raise BrfkitError(f"the storage {place} is damaged or cannot be used: {_line(error)}") from None
+        raise BrfkitError(f"the storage {place} is damaged or cannot be used: {one_line(error)}") from None
     # A sampler that starts again must not draw its first points once more.
     study.sampler = _sampler(spec, optuna, spec.seed + 1000003 * worker + 7919 * drawn)
     return study
@@ -218,10 +219,6 @@ def retry_lost_trials(study: optuna.Study) -> int:
         )  # fmt: skip
         queued += 1
     return queued
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _without_password(url: str) -> str:

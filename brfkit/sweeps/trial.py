@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from brfkit.training.trainer import Trainer
 
 TRIALS = "trials"
-Progress = Callable[[int, int, int, float], None]
-"""Called with the trial's number, its seed, the epoch, and the value so far."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,6 @@ class Places:
     backend: Backend
     data_dir: str | Path | None = None
     picture: Any = None
-    progress: Progress | None = None
 
 
 class _Observer:
@@ -68,8 +65,6 @@ class _Observer:
         mean = sum([*self.finished, value]) / (len(self.finished) + 1)
         step = len(self.finished) * (self.epochs + 1) + now
         self.trial.report(mean, step)
-        if self.places.progress is not None:
-            self.places.progress(self.trial.number, self.seed, now, mean)
         if now and self.trial.should_prune():
             raise import_optuna().TrialPruned
 
@@ -89,7 +84,6 @@ def run_trial(spec: StudySpec, trial: optuna.Trial, places: Places) -> tuple[flo
         BrfkitError: the settings are refused, or training diverged before anything could be measured.
         optuna.TrialPruned: the pruner gave the trial up.
     """
-    trial.set_user_attr(PROCESS, process_attributes())
     name = str(trial.user_attrs.get("folder", f"{trial.number:04d}"))
     values = suggest(spec.dimensions, trial, spec.fixed())
     folder = places.folder / TRIALS / name

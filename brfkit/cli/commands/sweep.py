@@ -167,6 +167,7 @@ def show(**options: Any) -> None:
     from brfkit.io.atomic import atomic_path, check_writable
     from brfkit.sweeps.results import study_result, write_best, write_trials
     from brfkit.sweeps.run import default_folder, kept_study
+    from brfkit.sweeps.storage import JOURNAL
     from brfkit.sweeps.study_file import read_study, with_options
 
     given = Path(options["study"])
@@ -178,7 +179,7 @@ def show(**options: Any) -> None:
     if options["plot"] and Path(options["plot"]).suffix not in FIGURES:
         raise BrfkitError(f"{options['plot']}: a picture ends in {', '.join(FIGURES)}")
     spec = with_options(read_study(file), storage=options["storage"])
-    if spec.storage is None and not (folder / "journal.log").is_file():
+    if spec.storage is None and not (folder / JOURNAL).is_file():
         raise BrfkitError(f"there is no study in {folder}; `brfkit sweep {file}` runs it")
     result = study_result(spec, folder, importances=True)
     if options["csv_file"]:
