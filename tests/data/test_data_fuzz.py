@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import struct
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ import scipy.io
 from brfkit.data import Dataset, load
 from brfkit.errors import BrfkitError
 from brfkit.events import Events
+from tests.fuzz.mutations import damaged_bytes
 
 from .made import ecg_arrays, own_dense, own_events, recordings, write_own, write_recordings
 
@@ -25,34 +25,6 @@ ROUNDS = 500
 ODD_ROUNDS = 200
 MAX_SECONDS = 5.0
 MAX_MEMORY = 24 << 20
-
-EXTREMES = [0, 1, 4, 7, 8, 0x7F, 0x80, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFF8, 0xFFFFFFFF]
-
-
-def mutate(content: bytes, rng: np.random.Generator) -> bytes:
-    """One to four damages; half of them near the beginning, where sizes and types stand."""
-    data = bytearray(content)
-    for _ in range(rng.integers(1, 5)):
-        reach = min(len(data), 256) if rng.random() < 0.5 else len(data)
-        at = int(rng.integers(0, max(reach, 1)))
-        kind = rng.integers(7)
-        if kind == 0:
-            del data[at:]
-        elif kind == 1 and data:
-            data[at] ^= 1 << int(rng.integers(8))
-        elif kind == 2:
-            data[at:at] = rng.bytes(int(rng.integers(1, 20)))
-        elif kind == 3:
-            del data[at : at + int(rng.integers(1, 20))]
-        elif kind == 4:
-            at -= at % 4
-            order = "<" if rng.random() < 0.5 else ">"
-            data[at : at + 4] = struct.pack(order + "I", EXTREMES[rng.integers(len(EXTREMES))])
-        elif kind == 5:
-            data[at : at + 16] = bytes(16)
-        else:
-            data += data[at : at + int(rng.integers(1, 400))]
-    return bytes(data)
 
 
 def outcome(name: str, root: Path) -> Dataset | str:
@@ -112,7 +84,7 @@ def fuzz(name: str, root: Path, path: Path) -> tuple[int, int]:
     assert check(outcome(name, root))
     accepted = 0
     for seed in range(ROUNDS):
-        path.write_bytes(mutate(original, np.random.default_rng(seed)))
+        path.write_bytes(damaged_bytes(original, np.random.default_rng(seed)))
         try:
             accepted += check(outcome(name, root))
         except Exception as error:
@@ -184,7 +156,7 @@ def test_npy(write_mnist: Write, tmp_path: Path) -> None:
     original = path.read_bytes()
     refused = 0
     for seed in range(ROUNDS):
-        path.write_bytes(mutate(original, np.random.default_rng(seed)))
+        path.write_bytes(damaged_bytes(original, np.random.default_rng(seed)))
         try:
             order = load("psmnist", data_dir=root, permutation=path, limit_train=1).permutation
             assert order is not None
@@ -198,7 +170,7 @@ def fuzz_own(path: Path) -> tuple[int, int]:
     original = path.read_bytes()
     accepted = 0
     for seed in range(ROUNDS):
-        path.write_bytes(mutate(original, np.random.default_rng(seed)))
+        path.write_bytes(damaged_bytes(original, np.random.default_rng(seed)))
         try:
             accepted += check(outcome(str(path), path.parent))
         except Exception as error:
